@@ -211,6 +211,11 @@ class Code(_Codes):
     """A copy was pulled for a request."""
     FILE_REGISTERED = "file-registered", "registered"
     """A new file was imported."""
+    FILE_MOVED_AND_REGISTERED = (
+        "file-moved-and-registered",
+        "moved from the top of the root into acquisition {acq}, and registered",
+    )
+    """The node has the setting `--top-acq`."""
     FILE_KNOWN_AND_SAME = "file-known-and-same", "same as in the index"
     """A file that the index knew was found on another node."""
     COPY_VERIFIED = "copy-verified", "read in full, MD5 sum matches"
@@ -437,6 +442,18 @@ class Code(_Codes):
     """No configured pattern matches the path."""
     NO_ACQUISITION_DIRECTORY = "no-acquisition-directory", "it is not in an acquisition directory"
     """Without patterns, the first directory of the path names the acquisition."""
+    TOP_NAME_TAKEN = (
+        "top-name-taken",
+        "it cannot be moved: {target} is taken by another file; rename one of them",
+    )
+    """The node has the setting `--top-acq`, and no file is ever replaced."""
+    TOP_NAME_IS_DIRECTORY = (
+        "top-name-is-directory",
+        "it cannot be moved: its name is that of the directory {acq} into which it would be moved; rename it",
+    )
+    """The node has the setting `--top-acq`, and the file has the same name."""
+    TOP_FILE_NOT_MOVED = "top-file-not-moved", "it cannot be moved to {target}: {why}"
+    """The node has the setting `--top-acq`; the file is left where it is, and the next search tries again."""
     IGNORED_BY_CONFIGURATION = (
         "ignored-by-configuration",
         "its path matches [import] ignore in the configuration",

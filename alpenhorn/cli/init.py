@@ -328,10 +328,12 @@ class _Setup:
         output.line("")
         for one in found.keep:
             at = seen[one.root]
+            top = f"alpenhorn {shlex.join(('node', 'modify', one.name, '--top-acq', 'ACQ'))}"
+            loose = f"; move them into a directory, or let runs do that: {top}"
             output.line(
                 f"Files in directories below {one.root} are kept. Not kept: files directly in it"
-                f"{_now(at.loose, '; move them into a directory')}, names that begin with a dot{_now(at.hidden)}, and"
-                f" symbolic links{_now(at.links)}."
+                f"{_now(at.loose, loose)}, names that begin with a dot{_now(at.hidden)}, and symbolic links"
+                f"{_now(at.links)}."
             )
         output.line(
             "To list what is not kept: alpenhorn reconcile --dry-run --min-age 0. To see what is being done: alpenhorn"

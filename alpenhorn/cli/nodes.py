@@ -13,17 +13,30 @@ from alpenhorn.cli.app import App, CommandFunction
 from alpenhorn.cli.arguments import MOST_COUNT, RootPath, Size
 from alpenhorn.cli.complete import HOST
 from alpenhorn.cli.options import chosen, class_option, io_options, notes_option
+from alpenhorn.cli.paths import PathName
 from alpenhorn.coordinator.roots import look_at_roots
 from alpenhorn.edits import imports as import_requests
 from alpenhorn.edits.imports import ImportRequest
 from alpenhorn.errors import NotFound, StorageError
 from alpenhorn.extensions.registry import group_io, remote_io
 from alpenhorn.listings import storage
+from alpenhorn.model.lengths import ACQ_LENGTH
 from alpenhorn.model.nodes import GIB, NodeFact
 from alpenhorn.scan import names
 from alpenhorn.scan import topology as topologies
 
 MOST_DAYS = 36_500
+
+
+class TopAcq(PathName):
+    """The name of an acquisition, or an empty text."""
+
+    def __init__(self) -> None:
+        super().__init__("acquisition", ACQ_LENGTH)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return super().convert(value, param, ctx) if value else ""
+
 
 host_option = click.option("--host", type=HOST, metavar="HOST", help="Host of the node; '' removes it.")
 root_option = click.option(
@@ -76,6 +89,12 @@ def node_options(command: CommandFunction) -> CommandFunction:
             metavar="DAYS",
             type=click.IntRange(0, MOST_DAYS),
             help="Number of days for which its disk may be away before that needs attention; 0 for none.",
+        ),
+        click.option(
+            "--top-acq",
+            metavar="ACQ",
+            type=TopAcq(),
+            help="Acquisition into which files directly in the root are moved when they are imported; '' for none.",
         ),
         click.option("--activate", is_flag=True, help="Make the node active."),
     ):

@@ -73,6 +73,7 @@ NODE_COLUMNS = (
     column("auto_import", value="node.auto_import"),
     column("auto_verify", value="node.auto_verify"),
     column("absent_ok", value="node.absent_ok"),
+    column("top_acq", value="node.top_acq"),
     column("io_class", "Class", lambda line: _io_class(line.node)),
     column("root", "Root", "node.root"),
     column("io_config", value=lambda line: settings(line.node.io_config)),

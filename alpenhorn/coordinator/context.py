@@ -24,6 +24,7 @@ from alpenhorn.scan.topology import Topology, load
 
 if TYPE_CHECKING:
     from alpenhorn.model.links import LookTotals
+    from alpenhorn.workers.pool import Activity
 
 MOVED = Code.NODE_MOVED()
 
@@ -89,7 +90,8 @@ class Context:
 
     `ios`: the storage objects of the nodes that are worked on, by node id; `groups`: those of their groups.  `free_b`:
     free bytes at the start of the round, None if unknown.  `changed`: something made new work possible.  `clock`
-    returns naive UTC.  `withdraw` removes queued tasks for which the given function returns false.
+    returns naive UTC.  `withdraw` removes queued tasks for which the given function returns false; `interrupt` asks a
+    running task to end early; `activity` returns what the workers do.
 
     `deleting`: (node id, file id) of copies queued or claimed for deletion in this round; results of checks of them are
     not recorded, since they may be gone.  `in_use`: the same for files on nodes with tape that are being read or leave
@@ -115,6 +117,8 @@ class Context:
         free_b: dict[int, int | None],
         whole: WholeRun,
         withdraw: Callable[[Callable[[Task], bool]], None],
+        interrupt: Callable[[Task], None],
+        activity: Callable[[], list[Activity]],
     ) -> None:
         self.index = index
         self.config = config
@@ -131,6 +135,8 @@ class Context:
         self.free_b = free_b
         self.whole = whole
         self.withdraw = withdraw
+        self.interrupt = interrupt
+        self.activity = activity
         self.deleting: set[tuple[int, int]] = set()
         self.in_use: set[tuple[int, int]] = set()
         self.changed = False

@@ -36,7 +36,11 @@ class RequestSearch(Search):
 
     def looked(self, job: SearchJob, outcome: SearchOutcome, to_do: Iterable[str]) -> None:
         for path, why in outcome.declined:
-            self._cannot(path, why)
+            if path in self.asked and path and "/" not in path and self.node.top_acq:
+                # A run that was killed may have moved it.
+                self.directories.append(f"{self.node.top_acq}/{path}")
+            else:
+                self._cannot(path, why)
         for path, directory, owner in outcome.others:
             if path in self.asked:
                 where = other_root(self.node, directory, owner)

@@ -72,9 +72,30 @@ class Limited:
         now = self._context.posix_now()
         return self._shares.start({key: in_force(rates, now) for key, rates in self._rates.items()})
 
-    def ended(self, task: Task) -> None:
-        """Free the share of a task that has ended or was not started."""
-        self._shares.ended(task)
+    def ended(self, task: Task) -> bool:
+        """Free the share of a task that has ended or was not started; return whether it was asked to end early."""
+        return self._shares.ended(task)
+
+    def speed_up(self) -> None:
+        """Ask the last pull of a limit to end early if it would be done much earlier with the whole limit.
+
+        The rest of it is planned again.
+        """
+        if not self._rates:
+            return
+        now = self._context.posix_now()
+        limits = {key: in_force(rates, now) for key, rates in self._rates.items()}
+        done = {(one.task.node_id, one.task.stage): one.bytes for one in self._context.activity() if one.task}
+        for task in self._shares.interrupted(
+            limits,
+            lambda task: (
+                # bbcp cannot continue a partial file.
+                max(0, task.bytes - done.get((task.node_id, task.stage), 0))
+                if _job(task).method is not Method.BBCP
+                else 0
+            ),
+        ):
+            self._context.interrupt(task)
 
     def outdated(self) -> list[Task]:
         """Remove and return the tasks that were planned for limits no longer in force."""

@@ -20,6 +20,7 @@ from alpenhorn.plan.imports import (
     name_detected,
     name_files,
     name_known,
+    name_top,
     possible_names,
     without_ignored,
 )
@@ -97,6 +98,9 @@ class Naming:
         files: Sequence[FoundFile] = outcome.files
         if ignored := matching(files, self.context.config.import_.ignore):
             files, listing.named = without_ignored(files, ignored, self._known(ignored))
+        if self.node.top_acq:
+            named, files = name_top(files, self.node.top_acq)
+            listing.named += named
         if not files or not self.detectors:
             listing.named += name_files(files, patterns)
             return listing

@@ -56,7 +56,10 @@ class Pulls:
             tasks = [] if self._limited.waits(group_id) else self._next_page(group_id)
             if tasks:
                 return tasks + self._limited.start()
-        return self._limited.start()
+        started = self._limited.start()
+        if not started and not self._pages:
+            self._limited.speed_up()
+        return started
 
     def _next_page(self, group_id: int) -> list[Task]:
         """Return the tasks of the next page that has any, [] if none or all wait for a share."""
@@ -146,7 +149,7 @@ class Pulls:
     def task_ended(self, done: Done) -> None:
         job = done.task.job
         assert isinstance(job, PullJob)
-        self._limited.ended(done.task)
+        interrupted = self._limited.ended(done.task)
         if done.fate is Fate.DONE:
             results: tuple[PullResult, ...] = done.outcome
         else:
@@ -155,8 +158,10 @@ class Pulls:
         settled = {result.file.request_id for result in results}
         left = [file for file in job.files if file.request_id not in settled]
         self._give_back(job, left)
-        if left and job.until is not None and self.context.posix_now() >= job.until:
-            self.context.changed = True  # another bandwidth limit is in force; the rest is planned again
+        if left and (interrupted or (job.until is not None and self.context.posix_now() >= job.until)):
+            self.context.changed = (
+                True  # another bandwidth limit or share is in force; the rest is planned again
+            )
         if not results:
             return
         silent = self._sources.task_ended(job, results, timed_out=done.fate is Fate.TIMED_OUT)

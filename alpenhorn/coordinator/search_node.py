@@ -133,7 +133,8 @@ class NodeSearch(Search):
     def _patterns(self) -> tuple[str, ...]:
         settings = self.context.config.import_
         ignored = (f"ignore {pattern.pattern}" for pattern in settings.ignore)
-        return (*(pattern.pattern for pattern in settings.patterns), *ignored)
+        top = (f"top {self.node.top_acq}",) if self.node.top_acq else ()
+        return (*(pattern.pattern for pattern in settings.patterns), *ignored, *top)
 
     def _list_everything(self, why: str) -> None:
         _log.info("listing all directories of %s: %s", self.node.name, why)

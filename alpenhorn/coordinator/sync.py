@@ -375,6 +375,8 @@ class _Session:
             free_b=free_b,
             whole=self.whole,
             withdraw=self._withdraw,
+            interrupt=self.pool.interrupt,
+            activity=self.pool.activity,
         )
 
     def _run_worklists(

@@ -36,13 +36,14 @@ def create(
     group_id: int | None,
     initialise: bool = False,
     absent_ok: int | None = None,
+    top_acq: str | None = None,
     real: Mapping[str, str] | None = None,
 ) -> None:
     """Create a node, in one transaction.
 
     `values`: columns of storagenode without the group.  `group_id` None: create a group with the node's name.
-    `initialise`: create the request for its initialisation.  `absent_ok`: as in `modify`.  `real`: resolved paths of
-    roots on its host, as far as known.
+    `initialise`: create the request for its initialisation.  `absent_ok`, `top_acq`: as in `modify`.  `real`: resolved
+    paths of roots on its host, as far as known.
 
     Raises Refused if one of the names exists, or if the roots of two active nodes would overlap; NotFound if the host
     was removed.
@@ -56,7 +57,7 @@ def create(
         group = create_row(index, "storagegroup", {"name": values["name"]}) if group_id is None else group_id
         node = create_row(index, "storagenode", {**values, "group_id": group})
         _refuse_overlap(index, node, real or {})
-        _allow_absence(index, node, absent_ok)
+        _set_own(index, node, absent_ok, top_acq)
         if initialise:
             import_requests.file_within(index, import_requests.initialisation(node), now)
 
@@ -73,13 +74,15 @@ def modify(
     new_group: str = "",
     initialise: bool = False,
     absent_ok: int | None = None,
+    top_acq: str | None = None,
     real: Mapping[str, str] | None = None,
 ) -> Edited:
     """Set columns of a node, and apply `edits` to the values of others, in one transaction.
 
     `new_group`: create a group of that name, and move the node there.  `initialise`: create the request for its
     initialisation, unless there is one.  `absent_ok`: number of days for which it may be absent without a complaint,
-    0 for none, None: unchanged.  `real`: resolved paths of roots on its host, as far as known.
+    0 for none, None: unchanged.  `top_acq`: acquisition into which files at the top of its root are moved, "" for none,
+    None: unchanged.  `real`: resolved paths of roots on its host, as far as known.
 
     Raises NotFound if the node or the host was removed; Refused if the group's name exists, or if the roots of two
     active nodes would overlap; and the errors of edits.
@@ -93,27 +96,36 @@ def modify(
         _require_host(index, values)
         group = {"group_id": create_row(index, "storagegroup", {"name": new_group})} if new_group else {}
         changed = change(index, "storagenode", node_id, {**values, **group}, edits)
-        allowed = _allow_absence(index, node_id, absent_ok)
+        own = _set_own(index, node_id, absent_ok, top_acq)
         if changed and not OUT_OF_SIGHT.isdisjoint(values):
             distrust(index, [node_id])
             _refuse_overlap(index, node_id, real or {})
         if changed and not LINKABLE.isdisjoint(values):
             separate.forget(index, [node_id])
         request = import_requests.initialisation(node_id)
-        return Edited(changed or allowed, initialise and import_requests.file_within(index, request, now))
+        return Edited(changed or own, initialise and import_requests.file_within(index, request, now))
 
     return index.retry(work)
 
 
-def _allow_absence(index: Index, node_id: int, days: int | None) -> bool:
-    """Set the number of days for which a node may be absent; return whether that changed.  None: leave it."""
-    before = index.value("SELECT absent_ok FROM sync_node WHERE node_id = ?", (node_id,))
-    wanted = days or None
-    if days is None or wanted == before:
+class _OwnSettings(NamedTuple):
+    absent_ok: int | None = None
+    top_acq: str | None = None
+
+
+def _set_own(index: Index, node_id: int, absent_ok: int | None, top_acq: str | None) -> bool:
+    """Set the settings of a node in alpenhorn's own table; return whether that changed any.  None: leave one."""
+    sql = "SELECT absent_ok, top_acq FROM sync_node WHERE node_id = ?"
+    before = index.fact(_OwnSettings, sql, (node_id,)) or _OwnSettings()
+    wanted = _OwnSettings(
+        before.absent_ok if absent_ok is None else absent_ok or None,
+        before.top_acq if top_acq is None else top_acq or None,
+    )
+    if wanted == before:
         return False
-    columns = ("node_id", "compared", "event_id", "files", "absent_ok")
+    columns = ("node_id", "compared", "event_id", "files", *_OwnSettings._fields)
     index.execute(
-        index.upsert("sync_node", columns, ("node_id",), ("absent_ok",)), (node_id, 0, 0, 0, wanted)
+        index.upsert("sync_node", columns, ("node_id",), _OwnSettings._fields), (node_id, 0, 0, 0, *wanted)
     )
     return True
 

@@ -39,11 +39,17 @@ def flush(fd: int) -> None:
         syncfs(fd)
 
 
-def rename_new(source: str, target: str, source_dir: int = _AT_FDCWD, target_dir: int = _AT_FDCWD) -> None:
+def rename_new(
+    source: str,
+    target: str,
+    source_dir: int = _AT_FDCWD,
+    target_dir: int = _AT_FDCWD,
+    reserve: bool = True,
+) -> None:
     """Rename without replacing: raises FileExistsError if `target` exists.
 
     On a file system that does not support this, first reserves the name with an empty file, which a crash may
-    leave.
+    leave; without `reserve`, raises the error of the file system instead.
     """
     try:
         return rename_noreplace(source, target, source_dir, target_dir)
@@ -54,7 +60,7 @@ def rename_new(source: str, target: str, source_dir: int = _AT_FDCWD, target_dir
     try:
         os.link(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir, follow_symlinks=False)
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in _NO_LINKS or not reserve:
             raise
         _rename_reserved(source, target, source_dir, target_dir)
     else:

@@ -281,7 +281,8 @@ class SyncNode(SyncTable):
     `compared`: the last copy that was compared with the tape.  `manifest`: the token of the manifest on the node, null
     if the manifest may be wrong; `host` and `root`: location of the node when it was written; `event_id` and `files`:
     the last event that it includes, and its number of files.  `absent_ok`: number of days for which the node may be
-    absent without a complaint, null for none.
+    absent without a complaint, null for none.  `top_acq`: the acquisition into which files at the top of its root are
+    moved, null for none.
     """
 
     node_id = pw.IntegerField(unique=True)
@@ -292,6 +293,7 @@ class SyncNode(SyncTable):
     event_id = pw.BigIntegerField(default=0)
     files = pw.IntegerField(default=0)
     absent_ok = pw.IntegerField(null=True)
+    top_acq = pw.CharField(max_length=64, null=True)
 
 
 class SyncIndex(SyncTable):

@@ -22,6 +22,7 @@ from alpenhorn.model.pulls import Method, PullFact
 from alpenhorn.reasons import Code, Reason, Why
 
 if TYPE_CHECKING:
+    from alpenhorn.fs.moving import Moving
     from alpenhorn.model.tape import TapeState
 
 PROBE_SECONDS = 30.0
@@ -191,6 +192,12 @@ class Node(ABC):
     def open_root(self) -> OpenRoot:
         """Return the opened root, to look at files; raises StorageError unless it is the right storage."""
         return self.removal()
+
+    def moving(self) -> Moving:
+        """Return an object that moves files below the root; raises StorageError unless it is the right storage."""
+        from alpenhorn.fs.moving import Moving  # only a node with top_acq moves files
+
+        return Moving(self.root, lambda root: self.check())
 
     def flusher(self) -> Flusher:
         """Return an object that flushes files written or removed by others; raises StorageError."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from errno import ELOOP
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alpenhorn.errors import StorageError
 from alpenhorn.fs.abilities import Abilities
@@ -33,6 +33,9 @@ from alpenhorn.model.nodes import MARKER, GroupFact, NodeFact
 from alpenhorn.model.pulls import Method, PullFact
 from alpenhorn.reasons import Code
 from alpenhorn.transfer.methods import BY_SETTING
+
+if TYPE_CHECKING:
+    from alpenhorn.fs.moving import Moving
 
 MOST_RESERVED = 1000  # times a file's length
 PART_SECONDS = 14 * 86_400  # longer than the longest back-off
@@ -212,6 +215,11 @@ class DefaultNode(Node):
 
     def open_root(self) -> OpenRoot:
         return OpenRoot(self.root, self._check_directory)
+
+    def moving(self) -> Moving:
+        from alpenhorn.fs.moving import Moving  # only a node with top_acq moves files
+
+        return Moving(self.root, self._check_directory)
 
     def removal(self) -> Removal:
         return Removal(self.root, self._check_directory)

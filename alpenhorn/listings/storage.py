@@ -32,7 +32,8 @@ class GroupRow(NamedTuple):
 class NodeRow(NamedTuple):
     """A node.
 
-    The `_gb` columns are in GiB.  `absent_ok`: number of days for which it may be absent, None for none.
+    The `_gb` columns are in GiB.  `absent_ok`: number of days for which it may be absent, None for none.  `top_acq`:
+    the acquisition into which files at the top of its root are moved, None for none.
     """
 
     id: int
@@ -54,6 +55,7 @@ class NodeRow(NamedTuple):
     username: str | None
     address: str | None
     absent_ok: int | None
+    top_acq: str | None
 
 
 class ActionRow(NamedTuple):
@@ -108,7 +110,8 @@ GROUPS = """
 NODES = """
     SELECT n.id, n.name, g.name AS group__name, h.name AS host__name, n.root, n.active, n.archive, n.io_class,
            n.io_config, n.auto_import, n.auto_verify, n.max_total_gb, n.min_avail_gb, n.avail_gb,
-           n.avail_gb_last_checked, n.notes, h.username, h.address, {absent_ok} AS absent_ok
+           n.avail_gb_last_checked, n.notes, h.username, h.address, {absent_ok} AS absent_ok,
+           {top_acq} AS top_acq
     FROM storagenode n LEFT JOIN storagegroup g ON g.id = n.group_id LEFT JOIN storagehost h ON h.id = n.host_id
     {own} {where} ORDER BY n.name
 """
@@ -166,6 +169,7 @@ def nodes(
         NODES.format(
             where=where,
             absent_ok="s.absent_ok" if own_tables else "NULL",
+            top_acq="s.top_acq" if own_tables else "NULL",
             own="LEFT JOIN sync_node s ON s.node_id = n.id" if own_tables else "",
         ),
         tuple(terms.values()),

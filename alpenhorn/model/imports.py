@@ -45,12 +45,23 @@ class DetectJob(NamedTuple):
 
 
 class ImportFile(NamedTuple):
-    """A found file to hash.  `known`: its entry in the index; None for a new file."""
+    """A found file to hash.  `known`: its entry in the index; None for a new file.
+
+    A file at another path than `target` is at the top of the root, and is moved to there.
+    """
 
     path: str
     acq: str
     name: str
     known: KnownFile | None = None
+
+    @property
+    def target(self) -> str:
+        return f"{self.acq}/{self.name}"
+
+    @property
+    def moves(self) -> bool:
+        return self.path != self.target
 
 
 class ImportJob(NamedTuple):
@@ -102,7 +113,10 @@ class ImportedFile(NamedTuple):
 
 
 class ImportResult(NamedTuple):
-    """The result for one file.  `linked`: the file has more than one hard link."""
+    """The result for one file.  `linked`: the file has more than one hard link.
+
+    `moved`: it was moved from the top of the root; `file` has its new path.
+    """
 
     file: ImportFile
     verdict: Verdict
@@ -111,3 +125,4 @@ class ImportResult(NamedTuple):
     space_b: int | None = None
     error: Why = ""
     linked: bool = False
+    moved: bool = False

@@ -17,7 +17,8 @@ class NodeFact(NamedTuple):
     `manifest`: the token of the node's manifest while the files on the node are known to be unchanged; "" if
     it could not be written, None if they are not known to be unchanged.  `medium`: the random id of its
     medium; None if no run has seen it.  `separate`: no copy on it is a hard link to another.  `fault`: why
-    the row is inconsistent; "" if it is not.
+    the row is inconsistent; "" if it is not.  `top_acq`: the acquisition into which files at the top of its root
+    are moved; None or "" for none.
     """
 
     id: int
@@ -40,6 +41,7 @@ class NodeFact(NamedTuple):
     medium: str | None = None
     separate: bool = False
     fault: Why = ""
+    top_acq: str | None = None
 
 
 class Identity(NamedTuple):

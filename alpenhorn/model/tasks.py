@@ -113,7 +113,8 @@ class Reporter(Protocol):
         """Report the number of files and bytes done since the last call."""
 
     def stopping(self) -> bool:
-        """Return True once the run was asked to stop: finish or drop the current file, and return the results."""
+        """Return True once the run was asked to stop, or the task to end early: finish or drop the current file, and
+        return the results."""
         ...
 
 

@@ -85,6 +85,24 @@ def without_ignored(
     return [file for file in found if file.path not in refused], list(refused.values())
 
 
+def name_top(found: Iterable[FoundFile], acq: str) -> tuple[list[NamedFile], list[FoundFile]]:
+    """Name the files at the top of the root, which are to be moved into `acq`, and those in its directory.
+
+    Return the others, too.  Files in the directory have this name whatever the patterns say, because a run that was
+    killed may have moved them and not recorded that.
+    """
+    named, left = [], []
+    for file in found:
+        directory, _, name = file.path.rpartition("/")
+        if directory not in ("", acq):
+            left.append(file)
+        elif not directory and name == acq.partition("/")[0]:
+            named.append(NamedFile(file, "", "", Code.TOP_NAME_IS_DIRECTORY(acq=acq)))
+        else:
+            named.append(NamedFile(file, acq, name, refused=unimportable(acq, name)))
+    return named, left
+
+
 def name_files(found: Iterable[FoundFile], patterns: Sequence[re.Pattern[str]]) -> list[NamedFile]:
     """Name each file, or give the reason why it has no name."""
     named = []
@@ -221,10 +239,18 @@ def choose(
         row = known.get((file.acq, file.name))
         if row is None and not register:
             refused.append((file.found.path, UNREGISTERED))
+            continue
+        one = ImportFile(file.found.path, file.acq, file.name, row)
+        if one.moves:
+            # The copy that the index has is at the target, or belongs there.
+            if row is not None and (row.has_file in ("Y", "M", "X") or row.size_b != file.found.size_b):
+                refused.append((one.path, Code.TOP_NAME_TAKEN(target=one.target)))
+            else:
+                wanted.append((one, file.found.size_b))
         elif row is not None and _left_alone(row, file.found, leave_bad):
             present += 1
         else:
-            wanted.append((ImportFile(file.found.path, file.acq, file.name, row), file.found.size_b))
+            wanted.append((one, file.found.size_b))
     return ImportPlan(wanted, present, refused)
 
 

@@ -3,7 +3,8 @@
 The limit of an rsync process is fixed when it starts.  So a job has a fixed share of the limit from its start to its
 end, and jobs without a share wait here, not in the pool.  A single job gets the whole limit, so that the last file of a
 night is not pulled at a quarter of the rate.  At most STREAMS jobs share a limit, since more only make each slower.
-The share of a job that has ended goes to the next one.
+The share of a job that has ended goes to the next one.  If none waits, and the last job of a limit would end much
+earlier with all of it, that job stops as well, and continues with the whole limit.
 
 When the limit changes with the time of day, jobs stop (their partial files are kept), and the rest is planned again.
 So nothing, not even an rsync session, continues at a limit that is no longer in force.
@@ -16,12 +17,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from alpenhorn.bwlimit import CurrentLimit
+from alpenhorn.fs.placing import PARTS
 from alpenhorn.model.pulls import PullJob
 from alpenhorn.model.tasks import Task
 from alpenhorn.plan.limits import Limits
 
 STREAMS = 4  # enough for a link whose latency keeps one connection below its rate
 LEAST_SHARE = 16 * 1024  # bytes per second; less makes a file take for ever
+GAIN_SECONDS = (
+    10.0  # a job stops for a larger share if it then ends this much earlier; a new session costs some
+)
 _WHOLE = 12  # parts of a limit, divisible among 1, 2, 3 and 4 jobs
 
 Key = int | str
@@ -39,6 +44,15 @@ class QueuedPull(NamedTuple):
     until: float | None
 
 
+class _Share(NamedTuple):
+    """The parts of the limits that a running task has, and the rate in bytes per second; 0 for none."""
+
+    task: Task
+    parts: Mapping[Key, int]
+    rate: int
+    interrupted: bool = False
+
+
 class Shares:
     """The shares of all limits.  `jobs`: the most tasks that may run at once, for nodes with such a limit."""
 
@@ -47,7 +61,7 @@ class Shares:
         self._jobs = jobs
         self._waiting: list[QueuedPull] = []
         # By the node and stage of a task: its parts of the limits.
-        self._running: dict[tuple[int, str], Mapping[Key, int]] = {}
+        self._running: dict[tuple[int, str], _Share] = {}
 
     def expected(self, limits: Iterable[CurrentLimit]) -> int:
         """Return the share that a job under these limits has while many wait; 0 for no limit."""
@@ -86,9 +100,31 @@ class Shares:
         self._waiting = [waiting for waiting in self._waiting if id(waiting) not in begun]
         return [task for _, task in started]
 
-    def ended(self, task: Task) -> None:
-        """Free the share of a task that has ended or was not started."""
-        self._running.pop((task.node_id, task.stage), None)
+    def ended(self, task: Task) -> bool:
+        """Free the share of a task that has ended or was not started; return whether it was asked to end early."""
+        share = self._running.pop((task.node_id, task.stage), None)
+        return share is not None and share.interrupted
+
+    def interrupted(self, limits: Mapping[Key, CurrentLimit], left_b: Callable[[Task], int]) -> list[Task]:
+        """Return the tasks to end early, because each is the last one of its limits and would end much earlier with all
+        of them.  `left_b`: the bytes that a task has still to pull.
+        """
+        wanted = {key for waiting in self._waiting for key in waiting.keys}
+        users = Counter(key for share in self._running.values() for key in share.parts)
+        found = []
+        for name, share in self._running.items():
+            if share.interrupted or not share.rate or any(users[key] > 1 for key in share.parts):
+                continue
+            rate = min((limits[key].rate for key in share.parts if limits[key].rate), default=0)
+            if not wanted.isdisjoint(share.parts) or rate <= share.rate:
+                continue
+            left = left_b(share.task)
+            # Of a single file without a stage of its own nothing is kept.
+            rest = left if share.task.files > 1 or share.task.stage.startswith(PARTS) else share.task.bytes
+            if left / share.rate - rest / rate >= GAIN_SECONDS:
+                self._running[name] = share._replace(interrupted=True)
+                found.append(share.task)
+        return found
 
     def _able(self) -> list[QueuedPull]:
         """Return what waits only for a share: tasks beyond a node's `jobs` would hold shares without using them."""
@@ -110,7 +146,7 @@ class Shares:
             rate = limits[key].rate
             if rate == 0:
                 continue
-            taken = [running[key] for running in self._running.values() if key in running]
+            taken = [share.parts[key] for share in self._running.values() if key in share.parts]
             left, places = _WHOLE - sum(taken), self._streams(rate) - len(taken)
             if left <= 0 or places <= 0:
                 return None
@@ -121,8 +157,8 @@ class Shares:
         self, waiting: QueuedPull, limits: Mapping[Key, CurrentLimit], parts: dict[Key, int]
     ) -> tuple[QueuedPull, Task]:
         task = waiting.task
-        self._running[task.node_id, task.stage] = parts
         rate = min((limits[key].rate * part // _WHOLE for key, part in parts.items()), default=0)
+        self._running[task.node_id, task.stage] = _Share(task, parts, rate)
         ends = [until for key in waiting.keys if (until := limits[key].until) is not None]
         return waiting, task._replace(
             job=_job(task)._replace(rate=rate, until=min(ends, default=None)),

@@ -95,6 +95,8 @@ def settle(
                 differ.append((row, result.space_b, difference))
             else:
                 why = NEW if row.file_id > last else Code.FILE_KNOWN_AND_SAME()
+                if result.moved and why == NEW:
+                    why = Code.FILE_MOVED_AND_REGISTERED(acq=row.acq)
                 fine.append((row, result.space_b, why))
         # A copy that the index already has keeps wants_file, so that a released copy stays released.
         for update, existing in ((COPY[2:], False), (KEPT, True)):
@@ -112,7 +114,7 @@ def settle(
         once_good(index, node.id, [row.file_id for row, *_ in differ if row.has_file == "Y"])
         never_good(index, node.id, [row.file_id for row, *_ in differ if row.has_file in (None, "N")])
         events(index, run, "corrupt", [(row.file_id, node.id, why) for row, _, why in differ])
-        registered = sum(1 for *_, why in fine if why == NEW)
+        registered = sum(1 for row, *_ in fine if row.file_id > last)
         differences = [(f"{row.acq}/{row.name}", why) for row, _, why in differ]
         reported = tuple(
             ImportedFile(
@@ -124,10 +126,10 @@ def settle(
                 node=node.name,
                 size_b=row.size_b or 0,
                 md5sum=row.md5sum or "",
-                new_file=why == NEW,
+                new_file=row.file_id > last,
                 new_acq=acq_ids[row.acq] > last_acq,
             )
-            for row, _, why in fine
+            for row, *_ in fine
             if f"{row.acq}/{row.name}" in report
         )
         return Imported(registered, len(fine) - registered, differences, refused, reported)

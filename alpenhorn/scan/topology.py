@@ -15,7 +15,7 @@ from alpenhorn.suggestions import advice
 NODES = """
     SELECT n.id, n.name, n.root, n.group_id, h.name AS host__name, h.username, h.address, n.active, n.archive,
            n.io_class, n.io_config, n.max_total_gb, n.min_avail_gb, n.avail_gb, n.auto_import, n.auto_verify,
-           m.medium, COALESCE(m.separate, 0) AS separate,
+           m.medium, COALESCE(m.separate, 0) AS separate, s.top_acq,
            CASE WHEN {recorded_host} = {host} AND {recorded_root} = {root} THEN s.manifest END AS manifest
     FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN sync_node s ON s.node_id = n.id
     LEFT JOIN sync_medium m ON m.node_id = n.id

@@ -1,17 +1,27 @@
-"""Import files: hash them, skip unfinished ones, and flush the others."""
+"""Import files: hash them, skip unfinished ones, flush the others, and move those at the top of the root.
+
+A file is moved only after it was flushed, and recorded only after its directories were flushed.  One that was moved and
+not recorded is found in its new place by the next search.
+"""
 
 from __future__ import annotations
 
 import os
 
-from alpenhorn.errors import Stopped, StorageError, UnsafePath
+from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.hashing import md5_of
+from alpenhorn.fs.moving import FileMove
+from alpenhorn.fs.paths import TreeOpener
+from alpenhorn.fs.placing import Occupied
+from alpenhorn.fs.removal import FileDiffers
 from alpenhorn.fs.settled import settled, storage_now
+from alpenhorn.fs.tree_lock import LockTimeout
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.imports import ImportFile, ImportJob, ImportResult
 from alpenhorn.model.tasks import Reporter, Verdict
 from alpenhorn.reasons import Code
+from alpenhorn.workers.search import owner_of
 from alpenhorn.workers.tape import out_of_reach, why_unread
 
 
@@ -23,7 +33,8 @@ def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportRe
     """
     node.check()
     with node.flusher() as flusher:
-        results = _read(job, node, flusher, report)
+        statuses: dict[str, os.stat_result] = {}
+        results = _read(job, node, flusher, report, statuses)
         try:
             flusher.flush()
         except OSError as error:
@@ -35,10 +46,13 @@ def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportRe
                 else result
                 for result in results
             )
-        return tuple(results)
+    return tuple(_moved(results, statuses, node, report))
 
 
-def _read(job: ImportJob, node: Node, flusher: Flusher, report: Reporter) -> list[ImportResult]:
+def _read(
+    job: ImportJob, node: Node, flusher: Flusher, report: Reporter, statuses: dict[str, os.stat_result]
+) -> list[ImportResult]:
+    """Return the results; put the status of each file that is to be moved into `statuses`, by path."""
     # Taken once per job: files that change later then lie in the future, and count as unsettled too.
     now = storage_now(node.root) if job.settle else 0.0
     away: dict[str, ImportResult] = {}
@@ -57,7 +71,7 @@ def _read(job: ImportJob, node: Node, flusher: Flusher, report: Reporter) -> lis
             continue
         report.begin(file.path)
         try:
-            results.append(_hash(file, node, flusher, job.settle, now, report))
+            results.append(_hash(file, node, flusher, job.settle, now, report, statuses))
         except Stopped:
             break
         if results[-1].verdict in (Verdict.UNREADABLE, Verdict.DECLINED):
@@ -67,7 +81,13 @@ def _read(job: ImportJob, node: Node, flusher: Flusher, report: Reporter) -> lis
 
 
 def _hash(
-    file: ImportFile, node: Node, flusher: Flusher, settle: float, now: float, report: Reporter
+    file: ImportFile,
+    node: Node,
+    flusher: Flusher,
+    settle: float,
+    now: float,
+    report: Reporter,
+    statuses: dict[str, os.stat_result],
 ) -> ImportResult:
     try:
         fd = node.open(file.path)
@@ -92,6 +112,11 @@ def _hash(
             return ImportResult(file, Verdict.LATER, error=Code.FOUND_FILE_CHANGING())
         if node.locked(file.path):
             return ImportResult(file, Verdict.LATER, error=Code.FOUND_FILE_LOCKED())
+        if file.moves:
+            known = file.known
+            if known is not None and (length, md5sum) != (known.size_b, (known.md5sum or "").lower()):
+                return ImportResult(file, Verdict.UNREADABLE, error=Code.TOP_NAME_TAKEN(target=file.target))
+            statuses[file.path] = after
         flusher.add_file(fd, file.path)
         space_b = node.space_used(after)
         return ImportResult(file, Verdict.HASHED, length, md5sum, space_b, linked=after.st_nlink > 1)
@@ -101,6 +126,66 @@ def _hash(
         )
     finally:
         os.close(fd)
+
+
+def _moved(
+    results: list[ImportResult], statuses: dict[str, os.stat_result], node: Node, report: Reporter
+) -> list[ImportResult]:
+    """Move the hashed files at the top of the root, and return the results after that."""
+    top: list[ImportResult] = []
+    rest: list[ImportResult] = []
+    for result in results:
+        (top if result.verdict is Verdict.HASHED and result.file.moves else rest).append(result)
+    if not top:
+        return results
+    allowed, declined = _outside_other_roots(top, node)
+    moves = [FileMove(one.file.path, one.file.target, statuses[one.file.path]) for one in allowed]
+    try:
+        with node.moving() as moving:
+            outcomes = moving.move(moves, report.stopping)
+    except Stopped:
+        return rest
+    except LockTimeout as error:
+        outcomes = [error] * len(moves)
+    # A disk unmounted meanwhile looks like an empty tree.
+    node.check()
+    moved = list(map(_after_move, allowed, outcomes))
+    for result in (*declined, *moved):
+        if result.verdict is Verdict.UNREADABLE:
+            report.fail()
+    return [*rest, *declined, *moved]
+
+
+def _outside_other_roots(
+    top: list[ImportResult], node: Node
+) -> tuple[list[ImportResult], list[ImportResult]]:
+    """Return the files whose target is not in the root of another node, and the results of the others."""
+    allowed, declined = [], []
+    with TreeOpener(node.root) as below:
+        for one in top:
+            elements = one.file.target.split("/")[:-1]
+            above = ("/".join(elements[: depth + 1]) for depth in range(len(elements)))
+            if any(owner_of(directory, below) is not None for directory in above):
+                where = f"{node.root}/{one.file.acq}, which is the root of another node"
+                why = Code.TOP_FILE_NOT_MOVED(
+                    target=one.file.target, why=Code.PATH_OF_OTHER_NODE(how="lies in", where=where)
+                )
+                declined.append(ImportResult(one.file, Verdict.UNREADABLE, error=why))
+            else:
+                allowed.append(one)
+    return allowed, declined
+
+
+def _after_move(result: ImportResult, outcome: OSError | AlpenhornError | None) -> ImportResult:
+    file = result.file
+    if outcome is None:
+        return result._replace(file=file._replace(path=file.target), moved=True)
+    if isinstance(outcome, Occupied):
+        return ImportResult(file, Verdict.UNREADABLE, error=Code.TOP_NAME_TAKEN(target=file.target))
+    if isinstance(outcome, FileDiffers):
+        return ImportResult(file, Verdict.LATER, error=outcome.reason)
+    why = (outcome.strerror or str(outcome)) if isinstance(outcome, OSError) else outcome.reason
+    return ImportResult(file, Verdict.UNREADABLE, error=Code.TOP_FILE_NOT_MOVED(target=file.target, why=why))
 
 
 def _times(status: os.stat_result) -> tuple[int, int]:

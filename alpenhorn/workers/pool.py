@@ -25,7 +25,15 @@ from alpenhorn.errors import StorageError
 from alpenhorn.fs import descriptors, processes
 from alpenhorn.model.tasks import Done, Fate, Reporter, Task, TaskKind
 from alpenhorn.reasons import Code, Why
-from alpenhorn.workers.serving import LENGTH, JobProgress, TaskAnswer, message, reason_of, run_worker
+from alpenhorn.workers.serving import (
+    INTERRUPT,
+    LENGTH,
+    JobProgress,
+    TaskAnswer,
+    message,
+    reason_of,
+    run_worker,
+)
 
 CLOSE_GRACE = 2.0
 FORK_AGAIN = 5.0
@@ -204,6 +212,15 @@ class Pool:
             last.number = number
             self._workers[number] = last
         return True
+
+    def interrupt(self, task: Task) -> None:
+        """Ask a running task to end early and cleanly; the worker goes on with other tasks."""
+        for worker in self._workers.values():
+            if worker.task is not None and (worker.task.node_id, worker.task.stage) == (
+                task.node_id,
+                task.stage,
+            ):
+                worker.signal(INTERRUPT)
 
     def stop(self) -> list[Task]:
         """Ask running tasks to stop cleanly; remove and return the queued ones.  Cannot be undone."""

@@ -51,7 +51,7 @@ class _SearchResults:
         for depth in range(1, len(elements)):
             above = "/".join(elements[:depth])
             if above not in self._owners:
-                self._owners[above] = _owner_of(above, below)
+                self._owners[above] = owner_of(above, below)
             owner = self._owners[above]
             if owner is not None:
                 return above, owner
@@ -139,7 +139,8 @@ def _alias(path: str, root: str) -> str:
         os.close(directory)
 
 
-def _owner_of(directory: str, below: TreeOpener) -> str | None:
+def owner_of(directory: str, below: TreeOpener) -> str | None:
+    """Return the name in the marker of a directory below a root, "" if it cannot be read; None without a marker."""
     try:
         fd = below.open(directory, os.O_PATH | os.O_DIRECTORY)
     except (OSError, UnsafePath):

@@ -26,6 +26,7 @@ from alpenhorn.outside import exception
 from alpenhorn.reasons import Code, Reason, Why, storable
 
 PROGRESS_EVERY = 0.1
+INTERRUPT = signal.SIGUSR2  # asks for an early end of the current task only
 LENGTH = struct.Struct("=Q")
 
 _log = logging.getLogger(__name__)
@@ -104,15 +105,22 @@ def _serve(
     unblocked: set[int | signal.Signals],
 ) -> None:
     asked = [False]
+    interrupted = [False]
 
     def ask(signal_number: int, frame: FrameType | None) -> None:
         asked[0] = True
 
+    def interrupt(signal_number: int, frame: FrameType | None) -> None:
+        interrupted[0] = True
+
     processes.forget_handlers()
     signal.signal(signal.SIGTERM, ask)
+    signal.signal(INTERRUPT, interrupt)
     signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
     while (task := _next_task(tasks)) is not None:
-        fate, outcome, error = _do(task, _Reporter(voice, asked), work)
+        # A request that was meant for the last task came before this one was sent.
+        interrupted[0] = False
+        fate, outcome, error = _do(task, _Reporter(voice, asked, interrupted), work)
         leaving = asked[0]  # the request may have been meant for the next task
         try:
             voice.send(TaskAnswer(fate, outcome, error, leaving))
@@ -170,9 +178,10 @@ class _AnswerPipe:
 
 
 class _Reporter:
-    def __init__(self, voice: _AnswerPipe, asked: list[bool]) -> None:
+    def __init__(self, voice: _AnswerPipe, asked: list[bool], interrupted: list[bool]) -> None:
         self._voice = voice
         self._asked = asked
+        self._interrupted = interrupted
         self._files = 0
         self._bytes = 0
         self._path = ""
@@ -195,4 +204,4 @@ class _Reporter:
             self._voice.send(JobProgress(self._files, self._bytes, self._path, self._failed))
 
     def stopping(self) -> bool:
-        return self._asked[0]
+        return self._asked[0] or self._interrupted[0]

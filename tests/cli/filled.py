@@ -25,7 +25,10 @@ def fill(archive: Archive) -> None:
     archive.synced("--node", "src", "--node", "dst")
     archive.do("UPDATE sync_run SET ending = 'the time limit was reached'")
 
-    archive.do("UPDATE sync_node SET absent_ok = 30 WHERE node_id = ?", archive.id("storagenode", "src"))
+    archive.do(
+        "UPDATE sync_node SET absent_ok = 30, top_acq = 'loose' WHERE node_id = ?",
+        archive.id("storagenode", "src"),
+    )
 
     good = archive.file("acq/good", b"g", "src")
     pending = archive.request(good, "src", "dst")

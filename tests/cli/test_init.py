@@ -246,6 +246,7 @@ def test_what_is_not_kept_is_said_and_reconcile_lists_it(home: Home) -> None:
     said = home.init()
     assert "files directly in it (now 1; move" in said and "with a dot (now 1)" in said
     assert "symbolic links (now 1)" in said
+    assert "or let runs do that: alpenhorn node modify data --top-acq ACQ)" in said
     home.shell("alpenhorn sync")
     assert "with a dot (now 1)" in home.init()  # files of alpenhorn itself are not counted
     match = re.search("To list what is not kept: (alpenhorn .*?)[.] ", said)

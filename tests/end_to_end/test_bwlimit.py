@@ -77,6 +77,17 @@ def test_a_file_alone_has_the_whole_limit_whatever_the_number_of_workers(hosts):
     assert rate_of(hosts, 8 * MB) > 1 * MB
 
 
+@pytest.mark.parametrize("source", ["near", "far"])
+def test_the_last_file_gets_the_whole_limit_when_the_others_have_ended(hosts, source):
+    configure(hosts, None)
+    set_config(hosts, "safe", bwlimit="2 MB", method="auto")
+    bring(hosts, [f"{source}0"], MB)
+    bring(hosts, [f"{source}1"], 32 * MB)
+    found = rate_of(hosts, 33 * MB)
+    # With half of the limit it would take 32 s, at 1.03 MB/s.
+    assert 1.3 * MB < found < 2 * MB * TOLERANCE
+
+
 def test_the_limit_of_a_host_applies_to_other_hosts_and_not_to_local_copies(hosts):
     configure(hosts, 100_000)
     bring(hosts, ["near0", "near1"], 5 * MB)

@@ -54,6 +54,8 @@ COLUMNS_3 = {
     "sync_event": ("code VARCHAR(48)",),
     "sync_run": ("pid INTEGER", "ending TEXT"),
 }
+# The same of version 4.
+COLUMNS_4 = {"sync_node": ("absent_ok INTEGER",), "sync_medium": ("code VARCHAR(48)",)}
 INDEXES = {
     "sync_claim_kind_file_id_target_id": "UNIQUE sync_claim (kind, file_id, target_id)",
     "sync_claim_node_id": "sync_claim (node_id)",
@@ -76,6 +78,7 @@ INDEXES = {
     "sync_index_name": "UNIQUE sync_index (name)",
     "sync_medium_node_id": "UNIQUE sync_medium (node_id)",
     "sync_condition_host_code_subject": "UNIQUE sync_condition (host, code, subject)",
+    "sync_run_host": "sync_run (host)",
     "sync_backoff_host_kind_subject_id": "UNIQUE sync_backoff (host, kind, subject_id)",
 }
 
@@ -112,6 +115,7 @@ STATES: dict[str, tuple[str, ...]] = {
     "version 1 with the tables of version 2": (OBSOLETE,),
     "last of version 2": (OBSOLETE,),
     "last of version 3": (OBSOLETE,),
+    "last of version 4": (OBSOLETE,),
     # A creation on MariaDB went on after each statement, so that a later `db init` may have left any part of it.
     "cut short": (
         "sync_verification",
@@ -123,7 +127,7 @@ STATES: dict[str, tuple[str, ...]] = {
     ),
 }
 LAST = "last of version 1"
-SAID = {"last of version 2": 2, "last of version 3": 3}
+SAID = {"last of version 2": 2, "last of version 3": 3, "last of version 4": 4}
 
 WHEN = "2026-01-02 03:04:05"
 TEXTS = ("it's", "two\nlines\r\n", "back\\slash", "\N{SATELLITE} café", "")
@@ -177,10 +181,13 @@ def add_our_tables(index: Index, state: str = LAST) -> None:
     for table, columns in TABLES.items():
         if table not in lacking:
             added = COLUMNS_3.get(table, ()) if said >= 3 else ()
+            added += COLUMNS_4.get(table, ()) if said >= 4 else ()
             columns = ", ".join((columns, *added))
             index.execute(f"CREATE TABLE {table} ({columns.format(**words)}){words['end']}")
     for name, text in INDEXES.items():
         unique, on = ("UNIQUE ", text[7:]) if text.startswith("UNIQUE ") else ("", text)
+        if name == "sync_run_host" and said < 4:
+            continue
         if name not in lacking and on.split()[0] not in lacking:
             index.execute(f"CREATE {unique}INDEX {name} ON {on}")
     index.execute("INSERT INTO dataindexversion (component, version) VALUES ('sync', ?)", (said,))

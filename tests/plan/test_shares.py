@@ -10,7 +10,7 @@ from alpenhorn.bwlimit import CurrentLimit
 from alpenhorn.model.pulls import Method, PullFile, PullJob
 from alpenhorn.model.tasks import Task, TaskKind
 from alpenhorn.plan.limits import Limits
-from alpenhorn.plan.shares import LEAST_SHARE, LINK, STREAMS, Key, QueuedPull, Shares
+from alpenhorn.plan.shares import GAIN_SECONDS, LEAST_SHARE, LINK, STREAMS, Key, QueuedPull, Shares
 from tests.plan.facts import MD5, node, source
 
 RATE = 12_000_000
@@ -71,6 +71,47 @@ def test_the_next_job_gets_what_became_free() -> None:
     shares.ended(second)
     add(shares), add(shares)
     assert rates(shares.start(at(RATE))) == [RATE // 4, RATE // 4]
+
+
+def interrupted(shares: Shares, left_b: int) -> list[str]:
+    return [one.stage for one in shares.interrupted(at(RATE), lambda task: left_b)]
+
+
+def test_the_last_job_of_a_limit_ends_early_if_it_would_end_much_earlier_with_all_of_it() -> None:
+    shares = Shares(LIMITS, {})
+    far, near = int(GAIN_SECONDS * RATE), int(GAIN_SECONDS * RATE) - RATE
+    add(shares)
+    big = task(size_b=2 * far)._replace(stage="part-7-0")
+    shares.add(QueuedPull(big, (LINK,), None))
+    first, second = shares.start(at(RATE))
+    assert rates([second]) == [RATE // 2]
+    assert interrupted(shares, far) == []  # two share it
+    assert shares.ended(first) is False
+    waiting = add(shares)
+    assert interrupted(shares, far) == []  # another one waits
+    assert shares.withdraw(lambda one: False) == [waiting]
+    assert interrupted(shares, near) == []
+    assert interrupted(shares, far) == [big.stage]
+    assert interrupted(shares, far) == []  # it was asked already
+    assert shares.ended(second) is True
+    # Then it has the whole limit, and others wait as long as it runs.
+    shares.add(QueuedPull(big, (LINK,), None))
+    (alone,) = shares.start(at(RATE))
+    assert rates([alone]) == [RATE]
+    assert interrupted(shares, far) == []
+    add(shares)
+    assert shares.start(at(RATE)) == []
+
+
+def test_a_job_whose_file_would_begin_anew_goes_on_unless_that_pays() -> None:
+    shares = Shares(LIMITS, {})
+    size_b = int(2 * GAIN_SECONDS * RATE)
+    add(shares), add(shares, size_b=size_b)
+    first, second = shares.start(at(RATE))
+    shares.ended(first)
+    # With half of the limit the rest takes as long as the whole file with all of it.
+    assert interrupted(shares, size_b // 2) == []
+    assert interrupted(shares, size_b) == [second.stage]
 
 
 def test_no_more_jobs_share_a_limit_than_there_are_workers_or_than_it_is_worth() -> None:

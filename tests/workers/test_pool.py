@@ -19,7 +19,7 @@ from alpenhorn.model.nodes import NodeFact, ProbeJob
 from alpenhorn.model.tasks import Fate, Task, TaskKind
 from alpenhorn.reasons import Code
 from alpenhorn.workers.pool import CLOSE_GRACE, Pool
-from alpenhorn.workers.serving import PROGRESS_EVERY
+from alpenhorn.workers.serving import INTERRUPT, PROGRESS_EVERY
 from tests.fixtures.archive import wait_for
 
 SOON = 30
@@ -340,6 +340,35 @@ def test_reasons_keep_their_codes_on_the_way_from_a_worker():
     assert refused.error.code is refused.why.code is Code.ROOT_UNREADABLE
     assert refused.why == "broken: /r: no"
     assert dead.error.code is dead.why.code is Code.WORKER_ENDED
+
+
+def test_only_the_interrupted_task_ends_early_and_its_worker_goes_on(pipe):
+    def work(task, reporter):
+        pipe.tell(task.stage)
+        while not reporter.stopping():
+            if task.stage == "next":
+                return os.getpid()
+            time.sleep(0.01)
+        return os.getpid()
+
+    with Pool(2, work) as pool:
+        first, other = task("first"), task("other", node=2)
+        pool.submit(first)
+        pool.submit(other)
+        assert pool.wait(0.0) == [] and {pipe.hear(), pipe.hear()} == {"first", "other"}
+        pool.interrupt(task("unknown"))
+        pool.interrupt(first)
+        (done,) = pool.wait(SOON)
+        assert (done.task, done.fate) == (first, Fate.DONE)
+        # A signal that comes after the end of its task does not end the next one.
+        os.kill(done.outcome, INTERRUPT)
+        pool.submit(task("next"))
+        (after,) = pool.wait(SOON)
+        assert (after.task.stage, after.outcome) == ("next", done.outcome)
+        assert [one.task for one in pool.activity() if one.task is not None] == [other]
+        pool.stop()
+        (last,) = pool.wait(SOON)
+        assert (last.task, last.fate) == (other, Fate.DONE)
 
 
 def test_an_outcome_that_does_not_pickle_is_reported():

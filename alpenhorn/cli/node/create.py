@@ -35,6 +35,7 @@ def create(
     io_config: dict[str, Any] | None,
     io_vars: dict[str, Any],
     absent_ok: int | None,
+    top_acq: str | None,
     **properties: Any,
 ) -> None:
     """A node is a directory tree on a host that holds copies of files.  It belongs to a group: give one with --group,
@@ -73,6 +74,7 @@ def create(
         group_id=group_id,
         initialise=initialise,
         absent_ok=absent_ok,
+        top_acq=top_acq,
         real=real,
     )
     group = f" and group {name}" if create_group else ""

@@ -46,6 +46,7 @@ def modify(
     io_config: dict[str, Any] | None,
     io_vars: dict[str, Any],
     absent_ok: int | None,
+    top_acq: str | None,
     **properties: Any,
 ) -> None:
     """Properties that are not given remain unchanged.
@@ -55,6 +56,7 @@ def modify(
       alpenhorn node modify archive1 --min-avail 500GB --no-auto-import
       alpenhorn node modify disk7 --create-group --activate --init
       alpenhorn node modify disk7 --absent-ok 30
+      alpenhorn node modify field1 --top-acq loose-files
     """
     at_most_one(group=group_name, create_group=create_group)
     at_most_one(max_total=properties["max_total"] is not None, no_max_total=no_max_total)
@@ -82,6 +84,7 @@ def modify(
         new_group=found.name if create_group else "",
         initialise=initialise,
         absent_ok=absent_ok,
+        top_acq=top_acq,
         real=real_roots(app, name, values, before),
     )
     if create_group:

@@ -107,6 +107,7 @@ def _print_node(row: storage.NodeRow, free_inodes: int | None) -> None:
             ("Archive", output.yes_no(row.archive)),
             ("Class", row.io_class or "Default"),
             ("Auto-import", "on" if row.auto_import else "off"),
+            ("Files at the top", f"moved into {row.top_acq}" if row.top_acq else "not imported"),
             ("Auto-verify", f"{row.auto_verify} copies a run" if row.auto_verify else "off"),
             ("May be absent", formats.count(row.absent_ok, "day") if row.absent_ok else "no"),
             ("Max total", output.size(gib_bytes(row.max_total_gb))),

@@ -29,7 +29,7 @@ def test_create_with_everything(archive: Archive) -> None:
             "--min-avail",
             "10.5 MB",
         ),
-        *("--notes", "the big one", "--absent-ok", "30"),
+        *("--notes", "the big one", "--absent-ok", "30", "--top-acq", "loose"),
     )
     document = archive("node", "show", "arc1", "--imports", "--json").json
     (request,) = document.pop("imports")
@@ -46,6 +46,7 @@ def test_create_with_everything(archive: Archive) -> None:
         "auto_import": True,
         "auto_verify": 5,
         "absent_ok": 30,
+        "top_acq": "loose",
         "io_class": "LustreQuota",
         "io_config": {"quota_id": 7, "quota_type": "group", "jobs": 2},
         "max_total_b": int(100.5 * 2**30),
@@ -169,6 +170,14 @@ def test_the_days_for_which_a_node_may_be_absent(archive: Archive) -> None:
     assert archive("node", "show", "off1", "--json").json["absent_ok"] is None
     assert archive.ok("node", "modify", "off1", "--absent-ok", "0") == "No change.\n"
     archive.fails(2, "node", "modify", "off1", "--absent-ok", "-1")
+    assert archive.ok("node", "modify", "off1", "--top-acq", "2026/loose") == "Changed node off1.\n"
+    assert archive.ok("node", "modify", "off1", "--absent-ok", "3") == "Changed node off1.\n"
+    assert archive("node", "show", "off1", "--json").json["top_acq"] == "2026/loose"
+    assert archive.ok("node", "modify", "off1", "--top-acq", "") == "Changed node off1.\n"
+    document = archive("node", "show", "off1", "--json").json
+    assert (document["top_acq"], document["absent_ok"]) == (None, 3)
+    for wrong in ("..", ".hidden", "/abs", "a//b", "x" * 65, "ALPENHORN_NODE", "a\nb"):
+        archive.fails(2, "node", "modify", "off1", "--top-acq", wrong)
 
 
 def test_modify_activates_initialises_and_makes_a_group(archive: Archive) -> None:
