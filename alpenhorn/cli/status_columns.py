@@ -105,7 +105,9 @@ def node_columns(look: Look, wide: bool) -> tuple[ListingColumn, ...]:
             number("imports", "Imports", _of("imports"), shown=_or_dash),
             column("", "Problems", cell=lambda line: _bad_copies(line.status)),
             *counts,
-            column("last_run", "Last run", last_run, cell=lambda line: _run(line.status.last_run, states)),
+            column(
+                "last_run", "Last run", last_run, cell=lambda line: _run(line.status.last_run, states)
+            )._replace(zoned=True),
         )
     return (
         name,
