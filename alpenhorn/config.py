@@ -157,6 +157,12 @@ class Notify(NamedTuple):
         return bool(self.ping or self.apprise or self.command)
 
 
+class Output(NamedTuple):
+    """Section [output].  `time`: one of TIMES, the zone of the times that commands print."""
+
+    time: str = "utc"
+
+
 class Config(NamedTuple):
     """The configuration.
 
@@ -171,6 +177,7 @@ class Config(NamedTuple):
     log: Log = Log()
     metrics: Metrics = Metrics()
     notify: Notify = Notify()
+    output: Output = Output()
     sources: tuple[Path, ...] = ()
     embedded: bool = False
 
@@ -225,6 +232,7 @@ def _load(paths: Iterable[tuple[Path, str]], environ: Mapping[str, str]) -> Conf
         log=Log(**values["log"]),
         metrics=Metrics(**values["metrics"]),
         notify=Notify(**values["notify"]),
+        output=Output(**values["output"]),
         sources=tuple(sources),
         embedded=embedded,
     )
@@ -474,6 +482,12 @@ def _read_events(value: Any) -> tuple[str, ...]:
     return events
 
 
+def _read_time(value: Any) -> str:
+    if value not in TIMES:
+        raise ValueError
+    return str(value)
+
+
 def _read_notify_level(value: Any) -> str:
     if value not in NOTIFY_LEVELS:
         raise ValueError
@@ -552,6 +566,7 @@ EVIDENCE = ("index", "stat")
 # PREFERRED is missing, since MariaDB's client library would silently use no encryption.
 SSL_MODES = ("DISABLED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
 NOTIFY_LEVELS = ("warning", "failure")
+TIMES = ("utc", "local")
 NOTIFY_EVENTS = Notify().events
 LEVELS = ("debug", "info", "warning", "error", "critical")
 _TEXT = ValueKind("a non-empty string", _read_text)
@@ -618,6 +633,9 @@ KEYS: dict[str, dict[str, ValueKind]] = {
         "level": ValueKind('"warning" or "failure"', _read_notify_level),
         "events": ValueKind(f"a list of some of {', '.join(NOTIFY_EVENTS)}", _read_events),
         "at_most_every": _duration(above_zero=False),
+    },
+    "output": {
+        "time": ValueKind('"utc" or "local"', _read_time),
     },
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
@@ -28,8 +28,22 @@ def percent(part: float | None) -> str:
 
 
 def time(moment: datetime | None) -> str:
-    """Format naive UTC as `2026-11-22 11:20:03`; `-` if there is none."""
-    return "-" if moment is None else moment.isoformat(" ", "seconds")
+    """Format a time as `2026-11-22 11:20:03`, without its zone; `-` if there is none."""
+    return "-" if moment is None else moment.replace(tzinfo=None).isoformat(" ", "seconds")
+
+
+def in_local_time(moment: datetime) -> datetime:
+    """Convert naive UTC to local time with a zone; times near the years 1 and 9999, which have none, stay UTC."""
+    known = moment.replace(tzinfo=UTC)
+    try:
+        return known.astimezone()
+    except (OverflowError, ValueError, OSError):
+        return known
+
+
+def zoned(moment: datetime | None) -> str:
+    """Format naive UTC, or a time with a zone, as `2026-11-22 11:20:03 UTC`; `-` if there is none."""
+    return "-" if moment is None else f"{time(moment)} {moment.tzname() or 'UTC'}"
 
 
 def age(seconds: float) -> str:

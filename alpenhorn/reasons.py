@@ -961,7 +961,7 @@ class Code(_Codes):
     """Runs do nothing on it."""
     NODE_LEFT_OUT_SINCE = (
         "node-left-out-since",
-        "{node} was left out at {since}, and no run has been able to use it since: {why}",
+        "{node} was left out at {since} UTC, and no run has been able to use it since: {why}",
     )
     """Its copies do not count for deletions."""
     COPIES_TO_BE_COMPARED = (
@@ -969,7 +969,7 @@ class Code(_Codes):
         "the copies on {node} do not count until they have been compared: {why}",
     )
     """The node's disk is not in the state that the index recorded."""
-    COPIES_TO_BE_READ = "copies-to-be-read", "{copies} still to be read: {why} ({since})"
+    COPIES_TO_BE_READ = "copies-to-be-read", "{copies} still to be read: {why} ({since} UTC)"
     """Runs read them; they count once found good."""
     FILES_WITHOUT_GOOD_COPY = (
         "files-without-good-copy",
@@ -986,7 +986,7 @@ class Code(_Codes):
     """The next run on the node's host reads them."""
     REQUESTS_FAILING = "requests-failing", "{requests} failing because of: {blame}"
     """Each is tried again, at growing intervals."""
-    LAST_RUN_FAILED = "last-run-failed", "the last run on {host}, started {started}, {how}"
+    LAST_RUN_FAILED = "last-run-failed", "the last run on {host}, started {started} UTC, {how}"
     """`alpenhorn history --run` shows what it did."""
     REQUESTED_FILES_UNVERIFIABLE = (
         "requested-files-unverifiable",
@@ -1014,7 +1014,7 @@ class Code(_Codes):
     """They use space until the reason is gone or the release is undone."""
     NODE_OVERDUE = (
         "node-overdue",
-        "{node} is away since {since}, and was expected back within {days}",
+        "{node} is away since {since} UTC, and was expected back within {days}",
     )
     """The number of days is that of `node modify --absent-ok`."""
     HOST_RUN_OLD = "host-run-old", "the last run on {host} began {age} ago, at {started} UTC{usual}"

@@ -178,7 +178,8 @@ def test_all_faults_of_all_files_are_reported_together(tmp_path: Path) -> None:
         f"{second}: invalid TOML: Expected ']' at the end of a table declaration (at line 1, column 10)",
         f"{first}: sync.job: unknown key; did you mean 'jobs'?",
         f"{first}: sync.host = 7: expected a name of 1 to 64 characters",
-        f"{first}: nonsense: unknown section; expected one of database, sync, transfer, import, log, metrics, notify",
+        f"{first}: nonsense: unknown section; expected one of database, sync, transfer, import, log, metrics, notify,"
+        " output",
         f"{third}: jobs: not a section; the key jobs belongs in [sync]",
         f"{third}: log.level = 'loud': expected one of debug, info, warning, error, critical",
         "ALPENHORN_DATABASE_URL: database.url: the URL names no database;"

@@ -20,7 +20,8 @@ CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
 
 
 class App:
-    """The context object of all commands.  `conf` is the file of -c; `verbosity` is -v minus -q.
+    """The context object of all commands.  `conf` is the file of -c; `verbosity` is -v minus -q; `asked_local_time` is
+    true with --local-time, false with --utc, else None.
 
     The heavy modules are imported inside, so that help and --version need no more than click.
     """
@@ -28,6 +29,7 @@ class App:
     def __init__(self, conf: str | None = None, verbosity: int = 0) -> None:
         self.conf = conf
         self.verbosity = verbosity
+        self.asked_local_time: bool | None = None
         self._opened: list[Index] = []
 
     @cached_property
@@ -104,6 +106,13 @@ class App:
     def stamp(self) -> datetime:
         """The current time in whole seconds, the resolution of a datetime column."""
         return self.now().replace(microsecond=0)
+
+    @cached_property
+    def local_time(self) -> bool:
+        """Whether times are printed and typed in local time instead of UTC.  Raises ConfigError."""
+        if self.asked_local_time is not None:
+            return self.asked_local_time
+        return self.config.output.time == "local"
 
     @property
     def host(self) -> str:

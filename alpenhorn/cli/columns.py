@@ -45,7 +45,7 @@ class ListingColumn(NamedTuple):
 
     `key` is its key in CSV and JSON, "" if it is shown in tables only; the key `in.files` is `files` in the object
     `in`.  `header` is its header in tables, "" if tables do not show it.  `value` returns the value of a row for CSV
-    and JSON; `cell` returns the table cell.  `right` aligns it right.
+    and JSON; `cell` returns the table cell.  `right` aligns it right.  `zoned`: the cells are times without a zone.
     """
 
     key: str
@@ -53,6 +53,12 @@ class ListingColumn(NamedTuple):
     value: Callable[[Any], Any]
     cell: Callable[[Any], object]
     right: bool = False
+    zoned: bool = False
+
+    @property
+    def title(self) -> str:
+        """The header as tables show it, with the zone of times."""
+        return f"{self.header} ({output.zone()})" if self.zoned and self.header else self.header
 
     def headed(self, header: str) -> ListingColumn:
         """Return this column with another header."""
@@ -88,8 +94,13 @@ def column(
 
 number = functools.partial(column, right=True)
 size = functools.partial(column, shown=output.size, right=True)
-time = functools.partial(column, shown=output.time)
+
 flag = functools.partial(column, shown=output.yes_no)
+
+
+def time(key: str, header: str = "", value: Getter = "") -> ListingColumn:
+    """Return a column of naive UTC, shown in the zone that the header names."""
+    return column(key, header, value, shown=output.time)._replace(zoned=True)
 
 
 def _getter(path: Getter) -> Callable[[Any], Any]:
@@ -300,13 +311,12 @@ def table(
     the width of the terminal.
     """
     shown = [column for column in columns if column.header]
-    headers = [column.header for column in shown]
     output.table(
-        headers,
+        [column.title for column in shown],
         ([column.cell(row) for column in shown] for row in rows),
-        right=[column.header for column in shown if column.right],
+        right=[column.title for column in shown if column.right],
         empty=empty,
-        optional=[header for header in optional if header in headers],
+        optional=[column.title for header in optional for column in shown if column.header == header],
         wide=wide,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import NamedTuple
 
 from alpenhorn.cli.app import App
@@ -30,7 +31,7 @@ def read(app: App, file: FileName, node_name: str, force: bool) -> CopyContent:
     if known.size_b is not None and known.md5sum and not force:
         raise Refused(
             f"{file.path}: already has a length and an MD5 sum; nothing was changed; to check a copy against them:"
-            f" alpenhorn file verify {file.path} {node_name}; to replace them: --force"
+            f" alpenhorn file verify {quote(file.path)} {quote(node_name)}; to replace them: --force"
         )
     node = _node(app, node_name)
     _require_copy(app, file, node)
@@ -54,7 +55,7 @@ def _node(app: App, name: str) -> NodeFact:
         raise Refused(f"node {name}: {where}; nothing was changed")
     if not node.active:
         raise Refused(
-            f"node {name}: not active; nothing was changed; first run: alpenhorn node activate {name}"
+            f"node {name}: not active; nothing was changed; first run: alpenhorn node activate {quote(name)}"
         )
     return node
 

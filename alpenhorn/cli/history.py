@@ -108,7 +108,8 @@ def _right_form(surplus: Sequence[str], given: dict[str, Any]) -> RightForm | No
     "--since",
     metavar="T",
     type=TimeOrDuration(),
-    help="Start of the period: a date, a date and time in UTC, or a duration until now, such as 7d.",
+    help="Start of the period: a date, or a date and time (in UTC, unless --local-time is given); or a duration until"
+    " now, such as 7d.",
 )
 @click.option(
     "--prune",
@@ -238,8 +239,8 @@ def _show_run(line: RunLine, failures: Sequence[EventRow]) -> None:
             ("Run", run.id),
             ("Host", run.host),
             ("Nodes", run.nodes),
-            ("Began", output.time(run.started)),
-            ("Ended", output.time(run.ended)),
+            ("Began", output.zoned(run.started)),
+            ("Ended", output.zoned(run.ended)),
             ("Took", line.took),
             ("Status", run.exit_status),
             *((("Ending", why),) if why else ()),
@@ -261,9 +262,9 @@ def _prune(app: App, age: float, force: bool) -> None:
         before = datetime(1000, 1, 1)  # earlier than any run
     found = scan.old(app.index, before)
     if found == Old(0, 0):
-        output.line(f"No events or runs from before {output.time(before)}.")
+        output.line(f"No events or runs from before {output.zoned(before)}.")
         return
-    confirm(f"Permanently delete {_counts(found)} from before {output.time(before)}?", force)
+    confirm(f"Permanently delete {_counts(found)} from before {output.zoned(before)}?", force)
     output.line(f"Deleted {_counts(prune_old(app.index, before))}.")
 
 

@@ -24,8 +24,13 @@ from alpenhorn.outside import exception, harmless
 @click.option("-c", "--conf", metavar="FILE", help="Additional configuration file; overrides all others.")
 @click.option("-v", "--verbose", count=True, help="More output; may be repeated.")
 @click.option("-q", "--quiet", count=True, help="Less output; may be repeated.")
+@click.option(
+    "--local-time/--utc",
+    default=None,
+    help="Print and take times in local time, or in UTC (default: UTC, or [output] time).",
+)
 @click.pass_context
-def cli(ctx: click.Context, conf: str | None, verbose: int, quiet: int) -> None:
+def cli(ctx: click.Context, conf: str | None, verbose: int, quiet: int, local_time: bool | None) -> None:
     """Keep replicas of data on the storage nodes where they belong, without a daemon.
 
     \b
@@ -36,6 +41,7 @@ def cli(ctx: click.Context, conf: str | None, verbose: int, quiet: int) -> None:
     app = ctx.ensure_object(App)
     app.conf = conf
     app.verbosity = verbose - quiet
+    app.asked_local_time = local_time
     ctx.call_on_close(app.close)
 
 

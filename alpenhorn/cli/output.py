@@ -17,13 +17,13 @@ from typing import Any
 
 import click
 
+from alpenhorn import formats
 from alpenhorn.cli.app import App
 from alpenhorn.formats import clock as clock
 from alpenhorn.formats import count as count
 from alpenhorn.formats import part as part
 from alpenhorn.formats import percent as percent
 from alpenhorn.formats import size as size
-from alpenhorn.formats import time as time
 from alpenhorn.outside import harmless as harmless
 
 PIECE = 500  # lines per write
@@ -40,6 +40,31 @@ RIGHT = "right"
 
 def yes_no(value: object) -> str:
     return "yes" if value else "no"
+
+
+def _in_local_time() -> bool:
+    ctx = click.get_current_context(silent=True)
+    app = ctx.find_object(App) if ctx is not None else None
+    return app is not None and app.local_time
+
+
+def _shown(moment: datetime | None) -> datetime | None:
+    return formats.in_local_time(moment) if moment is not None and _in_local_time() else moment
+
+
+def time(moment: datetime | None) -> str:
+    """Format naive UTC as `2026-11-22 11:20:03`, in local time if that is wanted, for places that name the zone."""
+    return formats.time(_shown(moment))
+
+
+def zoned(moment: datetime | None) -> str:
+    """Format naive UTC with the zone, as `2026-11-22 11:20:03 UTC`, or `2026-11-22 12:20:03 CET` in local time."""
+    return formats.zoned(_shown(moment))
+
+
+def zone() -> str:
+    """Return the word for the zone of times, for the header of a column."""
+    return "local" if _in_local_time() else "UTC"
 
 
 def line(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Any
 
 import click
@@ -40,7 +41,8 @@ def path_below(path: str, root: str | None, node: str) -> str:
         raise click.UsageError(f"path {path[:80]!a}: {wrong}")
     if plain == MARKER:
         raise click.UsageError(
-            f"{MARKER}: the marker of a node, not a data file; to initialise the node: alpenhorn node init {node}"
+            f"{MARKER}: the marker of a node, not a data file; to initialise the node: alpenhorn node init"
+            f" {quote(node)}"
         )
     return plain
 

@@ -108,7 +108,7 @@ def node_columns(wide: bool) -> tuple[ListingColumn, ...]:
             number("imports", "Imports", _of("imports"), shown=_or_dash),
             column("", "Problems", cell=lambda line: _bad_copies(line.status)),
             *counts,
-            column("last_run", "Last run", _last_run, cell=_run),
+            column("last_run", "Last run", _last_run, cell=_run)._replace(zoned=True),
         )
     return (
         name,

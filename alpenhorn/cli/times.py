@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from alpenhorn.cli.app import App
 from alpenhorn.config import parse_duration
 
 
@@ -28,7 +29,10 @@ class Duration(click.ParamType[float]):
 
 
 class TimeOrDuration(click.ParamType["datetime | timedelta"]):
-    """A time in naive UTC, given as an ISO 8601 date or date and time; or a duration, such as `30d`."""
+    """A time in naive UTC, given as an ISO 8601 date or date and time; or a duration, such as `30d`.
+
+    A time without a zone is in UTC, or with --local-time in local time.
+    """
 
     name = "time"
 
@@ -43,11 +47,14 @@ class TimeOrDuration(click.ParamType["datetime | timedelta"]):
             if not re.match(r"\d{4}-\d\d-\d\d", text):
                 raise ValueError(text)
             moment = datetime.fromisoformat(text)
-            return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+            app = ctx.find_object(App) if ctx is not None else None
+            if moment.tzinfo is None and not (app is not None and app.local_time):
+                return moment
+            return moment.astimezone(UTC).replace(tzinfo=None)
         except (ValueError, OverflowError):
             self.fail(
-                f"{text[:40]!a}: not a time; give a date such as 2026-08-01 or 2026-08-01T12:00 (in UTC), or a"
-                " duration such as 30d or 12h",
+                f"{text[:40]!a}: not a time; give a date such as 2026-08-01 or 2026-08-01T12:00 (in UTC, unless"
+                " --local-time is given), or a duration such as 30d or 12h",
                 param,
                 ctx,
             )

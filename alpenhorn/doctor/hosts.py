@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from shlex import quote
 from typing import NamedTuple
 
 from alpenhorn.config import Transfer
@@ -110,7 +111,7 @@ def _lacks(node: NodeFact) -> tuple[str, str]:
     options = " ".join(f"--{what} {what.upper()}" for what in missing)
     return (
         f"host {node.host} has no {' and no '.join(missing)}",
-        f"alpenhorn host modify {node.host} {options}",
+        f"alpenhorn host modify {quote(str(node.host))} {options}",
     )
 
 
@@ -161,7 +162,7 @@ def _unready(source: Source, node: NodeFact, path: str, error: Reason) -> Findin
     return Finding(
         source.level,
         within(error, f"node {node.name} on host {source.name}: /{path} cannot be read ({error})"),
-        f"on {source.name}: alpenhorn doctor; if it is elsewhere: alpenhorn node modify {node.name} --root DIR",
+        f"on {source.name}: alpenhorn doctor; if it is elsewhere: alpenhorn node modify {quote(node.name)} --root DIR",
     )
 
 
@@ -189,7 +190,7 @@ def refused(source: Source, transfer: Transfer, session: rsync.SessionEnd) -> Fi
     why = rsync.failure(session, source.name).error
     forget = re.search(r"ssh-keygen -f .+", session.stderr)
     test = _test_command(source, transfer)
-    address = f"alpenhorn host modify {source.name} --address ADDRESS"
+    address = f"alpenhorn host modify {quote(source.name)} --address ADDRESS"
     remedies = {
         Code.HOST_KEY_CHANGED: "once you know the reason: "
         + (forget[0].strip() if forget else f"ssh-keygen -R {who.address}")

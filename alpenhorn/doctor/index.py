@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
+from shlex import quote
 
 import psutil
 
@@ -151,7 +152,8 @@ def _host(facts: scan.HostFacts, host: str) -> Finding:
         return Finding(
             Level.FAIL,
             Code.THIS_HOST_NOT_IN_INDEX(detail=facts.unknown),
-            f"alpenhorn host create {host}, or, if this host has another name in the index, set [sync] host to it",
+            f"alpenhorn host create {quote(host)}, or, if this host has another name in the index, set [sync] host to"
+            " it",
         )
     here = facts.topology.here(host)
     if here:
@@ -161,7 +163,7 @@ def _host(facts: scan.HostFacts, host: str) -> Finding:
     return Finding(
         Level.WARN,
         Code.HOST_WITHOUT_ACTIVE_NODE(host=host),
-        f"alpenhorn node activate {off[0]}"
+        f"alpenhorn node activate {quote(off[0])}"
         if off
-        else f"alpenhorn node create NAME --host {host} --root DIR --init --activate --create-group",
+        else f"alpenhorn node create NAME --host {quote(host)} --root DIR --init --activate --create-group",
     )

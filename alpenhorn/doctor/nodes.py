@@ -8,6 +8,7 @@ import os
 import shlex
 import struct
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from shlex import quote
 from typing import NamedTuple
 
 from alpenhorn.coordinator.nodes import make_ios
@@ -113,23 +114,24 @@ def _overlaps(here: Sequence[NodeFact], seen: Mapping[int, object]) -> Iterator[
             yield Finding(
                 Level.FAIL,
                 Code.ROOTS_ALIKE(overlap=found),
-                f"if it is the other node's: alpenhorn node deactivate {found.one.node}",
+                f"if it is the other node's: alpenhorn node deactivate {quote(found.one.node)}",
             )
         else:
             yield Finding(
                 Level.WARN,
                 Code.ROOT_INSIDE_ROOT(overlap=found),
-                f"move its files, then: alpenhorn node modify {found.one.node} --root DIR",
+                f"move its files, then: alpenhorn node modify {quote(found.one.node)} --root DIR",
             )
 
 
 def _without_host(topology: Topology) -> Iterator[Finding]:
     for node in sorted(topology.nodes.values(), key=lambda node: node.name):
         if node.active and node.host is None:
+            name = quote(node.name)
             yield Finding(
                 Level.WARN,
                 Code.NODE_ON_NO_HOST(node=node.name),
-                f"alpenhorn node modify {node.name} --host HOST, or alpenhorn node deactivate {node.name}",
+                f"alpenhorn node modify {name} --host HOST, or alpenhorn node deactivate {name}",
             )
 
 
@@ -142,7 +144,7 @@ def _groups(topology: Topology, here: Sequence[NodeFact]) -> Iterator[Finding]:
             yield Finding(
                 Level.FAIL,
                 Code.GROUP_ROW_MISSING(nodes=names),
-                f"alpenhorn node modify {members[0].name} --group GROUP",
+                f"alpenhorn node modify {quote(members[0].name)} --group GROUP",
             )
             continue
         try:
@@ -156,7 +158,7 @@ def _node(node: NodeFact, done: Done, marks: Marks, media: KnownMedia) -> Iterat
         yield Finding(
             Level.FAIL,
             Code.NODE_DID_NOT_ANSWER(node=node.name, root=node.root, seconds=done.task.deadline),
-            f"check its disk or file server; until it is back: alpenhorn node deactivate {node.name}",
+            f"check its disk or file server; until it is back: alpenhorn node deactivate {quote(node.name)}",
         )
         return
     if done.fate is not Fate.DONE:
@@ -209,7 +211,7 @@ def _node(node: NodeFact, done: Done, marks: Marks, media: KnownMedia) -> Iterat
 
 def _writable_again(why: str, node: NodeFact) -> str:
     how = "mount it writable" if why.endswith(READ_ONLY) else f"make the whole root writable for {user()}"
-    return f"{how}, or: alpenhorn node deactivate {node.name}"
+    return f"{how}, or: alpenhorn node deactivate {quote(node.name)}"
 
 
 def _unmarked(node: NodeFact, initialised_next: bool, known: bool) -> Finding:
@@ -223,12 +225,12 @@ def _unmarked(node: NodeFact, initialised_next: bool, known: bool) -> Finding:
         return Finding(
             Level.FAIL,
             Code.ROOT_WITHOUT_MARKER(node=node.name, root=node.root, marker=MARKER),
-            f"mount its storage there; if another disk is to take its place: alpenhorn node init {node.name}",
+            f"mount its storage there; if another disk is to take its place: alpenhorn node init {quote(node.name)}",
         )
     return Finding(
         Level.FAIL,
         Code.ROOT_WITHOUT_MARKER(node=node.name, root=node.root, marker=MARKER),
-        f"mount its storage; if the node is new: alpenhorn node init {node.name}",
+        f"mount its storage; if the node is new: alpenhorn node init {quote(node.name)}",
     )
 
 
@@ -241,7 +243,7 @@ def _room(node: NodeFact, free_b: int | None) -> Iterator[Finding]:
         yield Finding(
             Level.WARN,
             Code.NODE_TAKES_NO_MORE_FILES(node=node.name, free=size(free_b), limit=limit),
-            f"alpenhorn node clean {node.name}, or alpenhorn node modify {node.name} --min-avail SIZE",
+            f"alpenhorn node clean {quote(node.name)}, or alpenhorn node modify {quote(node.name)} --min-avail SIZE",
         )
 
 

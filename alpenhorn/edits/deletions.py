@@ -8,6 +8,7 @@ another file.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 
 from alpenhorn.errors import Refused
 from alpenhorn.index.bulk import chunks, in_chunks, marks
@@ -103,7 +104,7 @@ def acq(index: Index, found: NamedRow) -> None:
         if left is not None:
             raise Refused(
                 f"acquisition {found.name}: not deleted: file {found.name}/{left} was added to it in the"
-                f" meantime; see: alpenhorn acq files {found.name}"
+                f" meantime; see: alpenhorn acq files {quote(found.name)}"
             )
         index.execute("DELETE FROM archiveacq WHERE id = ? AND name = ?", (found.id, found.name))
 

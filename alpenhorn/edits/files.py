@@ -13,6 +13,7 @@ are deleted, and these copies stay suspect until a check has read them.
 from __future__ import annotations
 
 import datetime
+from shlex import quote
 from typing import NamedTuple
 
 from alpenhorn.errors import NotFound, Refused
@@ -85,7 +86,7 @@ def _taken(acq: str, name: str, there: str) -> Refused:
     if there == name:
         return Refused(
             f"file {path!r}: exists already; nothing was changed"
-            f" (to change its length or MD5 sum: alpenhorn file modify {path}"
+            f" (to change its length or MD5 sum: alpenhorn file modify {quote(path)}"
             " --size SIZE --md5 HASH)"
         )
     return Refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 
 from alpenhorn.edits.rows import Values, change, refuse_taken
 from alpenhorn.edits.rows import create as create_row
@@ -40,7 +41,7 @@ def delete(index: Index, host: NamedRow, take_off: Sequence[int]) -> None:
         if others:
             raise Refused(
                 f"host {host.name}: node {others[0]} was added to it in the meantime; nothing was changed; see:"
-                f" alpenhorn host show {host.name}"
+                f" alpenhorn host show {quote(host.name)}"
             )
         index.execute("UPDATE storagenode SET host_id = NULL WHERE host_id = ?", (host.id,))
         index.execute("DELETE FROM storagehost WHERE id = ?", (host.id,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from shlex import quote
 from typing import NamedTuple
 
 from alpenhorn.edits import imports as import_requests
@@ -155,7 +156,7 @@ def _refuse_overlap(index: Index, node_id: int, real: Mapping[str, str]) -> None
     if found:
         raise Refused(
             f"{found}, and both would be active on host {host}; nothing was changed; set another root with --root"
-            f" DIR, or first run: alpenhorn node deactivate {found.other.node}"
+            f" DIR, or first run: alpenhorn node deactivate {quote(found.other.node)}"
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from shlex import quote
 from typing import NamedTuple
 
 from alpenhorn.edits.rows import create
@@ -84,7 +85,7 @@ def node_fault(index: Index, name: str, host: str, root: str) -> str:
         return ""
     return (
         f"node {name}: exists already, on host {there.host} with the root {there.root};"
-        f" to change it: alpenhorn node modify {name}"
+        f" to change it: alpenhorn node modify {quote(name)}"
     )
 
 

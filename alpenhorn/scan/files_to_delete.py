@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Sequence
+from shlex import quote
 from typing import NamedTuple
 
 from alpenhorn.index.bulk import marks
@@ -95,7 +96,8 @@ def _reasons(
         gone = "if it is not wanted there" if copy.has_file == "N" else "if the copy is gone for good"
         yield (
             copy.file_id,
-            f"it {what} on node {copy.node}; {gone}: alpenhorn file state {path} {copy.node} --set Absent",
+            f"it {what} on node {copy.node}; {gone}: alpenhorn file state {quote(path)} {quote(str(copy.node))}"
+            " --set Absent",
         )
     for request in index.facts(
         _PlaceRow,
@@ -108,7 +110,7 @@ def _reasons(
         yield (
             request.file_id,
             f"it is requested from node {request.detail} into group {request.place}; to cancel that:"
-            f" alpenhorn file sync {path_of[request.file_id]} --to {request.place} --cancel",
+            f" alpenhorn file sync {quote(path_of[request.file_id])} --to {quote(str(request.place))} --cancel",
         )
     for claim in index.facts(
         _PlaceRow,
@@ -134,7 +136,7 @@ def _reasons(
         yield (
             pin.file_id,
             f"it is pinned on {where}{f' ({pin.detail})' if pin.detail else ''}; to remove the pin:"
-            f" alpenhorn file unpin {path_of[pin.file_id]}{only}",
+            f" alpenhorn file unpin {quote(path_of[pin.file_id])}{only}",
         )
     yield from _unknown(index, file_ids, among, values)
     yield from _to_import(index, path_of)

@@ -157,16 +157,16 @@ def _present(
             f" {UNCHANGED}; mount the right disk"
         )
     lacks = [
-        (not node.active, "is not active", f"alpenhorn node activate {node.name}"),
+        (not node.active, "is not active", f"alpenhorn node activate {quote(node.name)}"),
         (
             option == "--keep" and not node.auto_import,
             "does not import new files",
-            f"alpenhorn node modify {node.name} --auto-import",
+            f"alpenhorn node modify {quote(node.name)} --auto-import",
         ),
         (
             option == "--on" and not node.archive,
             "is not an archive node, so its copies do not count",
-            f"alpenhorn node modify {node.name} --archive",
+            f"alpenhorn node modify {quote(node.name)} --archive",
         ),
     ]
     for missing, what, remedy in lacks:

@@ -178,8 +178,10 @@ def test_table_headers_are_in_sentence_case(filled: Archive) -> None:
             for arguments in variants:
                 seen.update(table_headers(printed(filled, command, arguments)))
     seen.update(table_headers(printed(filled, "repair", "--check")))
-    assert {"Last run", "MD5 sum", "ID", "Why not", "Unreadable", "Autosync into the group"} <= seen
-    wrong = {header for header in seen if not re.fullmatch(r"(ID|MD5|[A-Z][a-z]+)( [a-z]+)*", header)}
+    assert {"Last run", "Requested (UTC)", "MD5 sum", "ID", "Why not", "Autosync into the group"} <= seen
+    wrong = {
+        header for header in seen if not re.fullmatch(r"(ID|MD5|[A-Z][a-z]+)( [a-z]+)*( \(UTC\))?", header)
+    }
     assert not wrong
 
 
@@ -208,7 +210,7 @@ COLUMNS = (
 def test_a_column_has_a_form_for_each_format(capsys: pytest.CaptureFixture[str]) -> None:
     columns.show(Format.TABLE, COLUMNS, [Row()])
     assert capsys.readouterr().out.splitlines() == [
-        "Name        Size  Time                 Whole  Unknown  Words",
+        "Name        Size  Time (UTC)           Whole  Unknown  Words",
         "------  --------  -------------------  -----  -------  --------",
         "a\\nb,c  2.00 KiB  2026-07-22 10:00:00  yes          -  in words",
     ]

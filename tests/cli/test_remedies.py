@@ -175,14 +175,18 @@ def test_each_command_in_a_message_can_be_run(empty: Archive, tmp_path: Path) ->
 PRINTING = (
     "status", "status --wide", "doctor", "db check", "plan", "plan --files", "request list", "request show 2",
     "request show 3", "node show src", "node show gone", "node risk src", "node risk dst", "file show acq/bad",
-    "file show acq/lost", "rules check", "repair --check", "history", "sync", "node clean dst", "node clean src --now",
+    "node show 'far one'", "rules check", "repair --check", "history", "sync", "node clean dst", "node clean src --now",
     "file clean acq/bad --node dst --archive-ok", "file delete acq/good", "acq delete acq", "host delete here",
-    "node activate gone", "file modify acq/good --size 7", "file verify acq/good far", "group sync dst nope",
+    "node activate gone", "file modify acq/good --size 7", "file verify acq/good 'far one'",
+    "node verify 'far one'", "group sync dst nope",
 )  # fmt: skip
 
 
 def test_each_command_that_is_printed_works_when_it_is_typed(filled: RealArchive) -> None:
     conf = str(filled.configure())
+    # Names that a shell would split.
+    filled.do("UPDATE storagenode SET name = 'far one', active = 0 WHERE name = 'far'")
+    filled.do("UPDATE archivefile SET name = 'lo st' WHERE name = 'lost'")
 
     def said(words: Sequence[str]) -> tuple[int, str]:
         with CliRunner().isolation() as (out, err, _):
@@ -191,12 +195,13 @@ def test_each_command_that_is_printed_works_when_it_is_typed(filled: RealArchive
 
     printed: dict[str, str] = {}
     for line in PRINTING:
-        status, text = said(line.split())
+        status, text = said(shlex.split(line))
         assert status != 2, (line, text)
         cells = re.split(r" {2,}|\n", text)
         printed |= {shlex.join(words): line for cell in cells for words in commands(cell)}
     own = {line for line in printed if not re.search(r"\b[A-Z]{2,}\b", line)} - set(NOT_RUN)
-    assert len(own) > 20, own
+    assert len(own) > 20 and any("'far one'" in line for line in own), own
+    assert "history --file 'acq/lo st'" in own
     wrong = []
     for line in sorted(own):
         status, text = said(shlex.split(line))

@@ -150,7 +150,7 @@ def test_the_last_run_of_a_host_that_failed(archive: Archive) -> None:
     started = ago(archive, minutes=9)
     failed = run_row(archive, exit_status=1, started=started)
     run_row(archive, host="alp2", nodes="off1", exit_status=0)
-    assert attention(archive) == [f"the last run on alp1, started {started}, ended with status 1"]
+    assert attention(archive) == [f"the last run on alp1, started {started} UTC, ended with status 1"]
     assert f"see: alpenhorn history --run {failed}" in archive.ok("status")
     run_row(archive, exit_status=0)
     assert attention(archive) == []
@@ -288,7 +288,7 @@ def test_a_run_on_another_host_that_recorded_no_end(archive: Archive) -> None:
     ]
     # Known to be dead since another run took its lock.
     run_row(archive, host="alp1", nodes="off1")
-    assert attention(archive)[0].startswith(f"the last run on alp2, started {started}, did not end")
+    assert attention(archive)[0].startswith(f"the last run on alp2, started {started} UTC, did not end")
     assert len(attention(archive)) == 1
 
 
@@ -394,7 +394,7 @@ def test_a_disk_that_travels_is_not_missed_until_it_is_overdue(archive: Archive)
     assert archive("status", "--json").json["nodes"][1]["away_since"] == f"{since.isoformat()}Z"
     archive.ok("node", "modify", "off1", "--absent-ok", "2")
     item = archive("status", "--json").json["attention"][0]
-    assert item["what"] == f"off1 is away since {since}, and was expected back within 2 days"
+    assert item["what"] == f"off1 is away since {since} UTC, and was expected back within 2 days"
     assert (item["code"], item["node"]) == ("node-overdue", "off1")
     assert len(attention(archive)) == 1
     mark_seen(archive.index, archive.id("storagenode", "off1"))

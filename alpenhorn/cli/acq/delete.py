@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 import click
 
 from alpenhorn.cli import output
@@ -42,7 +44,7 @@ def delete(app: App, name: str, check: bool, force: bool, with_files: bool) -> N
     if files and not with_files:
         raise Refused(
             f"acquisition {found.name}: still has {output.count(files, 'file')}; nothing was changed; to delete"
-            f" {'it' if files == 1 else 'them'}, too: alpenhorn acq delete {found.name} --files"
+            f" {'it' if files == 1 else 'them'}, too: alpenhorn acq delete {quote(found.name)} --files"
         )
     if files:
         parts = [SelectionPart(*files_to_delete.selected(found.id))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 import click
 
 from alpenhorn.cli import output
@@ -69,5 +71,5 @@ def _require_group(app: App, group: str | None, nodes: int) -> None:
     if group is not None and nodes > 1 and group not in {one.name for one in groups(app.index)}:
         raise Refused(
             f"group {group}: a group of class Default can have one active node on a host; first create it with another"
-            f" class: alpenhorn group create {group} --class Transport"
+            f" class: alpenhorn group create {quote(group)} --class Transport"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from shlex import quote
 
 import click
 
@@ -69,7 +70,9 @@ def create(
     assert size_b is not None and md5sum is not None
     edit_file.create(index, acq.id, acq.name, name, size_b, md5sum, app.stamp())
     output.line(f"Created file {path}: {output.size(size_b)}, MD5 sum {md5sum}.")
-    output.line(f"No node has a copy yet; to import one that is on a node: alpenhorn file import {path} NODE")
+    output.line(
+        f"No node has a copy yet; to import one that is on a node: alpenhorn file import {quote(path)} NODE"
+    )
 
 
 def _acq(index: Index, name: str) -> names.NamedRow:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 import click
 
 from alpenhorn.cli import output
@@ -30,7 +32,7 @@ def import_(app: App, path: str, node_name: str, register_new: bool) -> None:
     inner = path_below(path, names.root(app.index, node), node_name)
     if not inner:
         raise click.UsageError(
-            f"{path!a}: not a file; to search a whole node: alpenhorn node scan {node_name}"
+            f"{path!a}: not a file; to search a whole node: alpenhorn node scan {quote(node_name)}"
         )
     request = ImportRequest(node.id, inner, recurse=False, register=register_new)
     if import_requests.file(app.index, request, app.stamp()):

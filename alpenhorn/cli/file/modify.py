@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 
 import click
 
@@ -73,7 +74,7 @@ def modify(
         missing = "--size SIZE" if done.size_b is None else "--md5 HASH"
         output.note(
             f"{file.path}: copies cannot be checked without a length and an MD5 sum; to set the missing one:"
-            f" alpenhorn file modify {file.path} {missing}"
+            f" alpenhorn file modify {quote(file.path)} {missing}"
         )
     if done.corrupt:
         nodes = storage.nodes(index)
@@ -81,7 +82,7 @@ def modify(
         copies = output.count(len(done.corrupt), "copy is", "copies are")
         output.note(
             f"{copies} recorded as corrupt, based on the old values; to request a check against the new ones:"
-            f" alpenhorn file verify {file.path} {first}"
+            f" alpenhorn file verify {quote(file.path)} {first}"
         )
 
 
@@ -100,6 +101,6 @@ def _report_checks(index: Index, node_ids: Sequence[int]) -> None:
     idle = [node.name for node in nodes if not (node.active and node.host and node.root)]
     if idle:
         output.note(
-            f"{', '.join(idle)}: no run reads copies there; to activate the node: alpenhorn node activate {idle[0]}"
-            " (with --host and --root if the node has none)"
+            f"{', '.join(idle)}: no run reads copies there; to activate the node: alpenhorn node activate"
+            f" {quote(idle[0])} (with --host and --root if the node has none)"
         )

@@ -27,7 +27,8 @@ LONGEST_REASON = 1000
     "--until",
     metavar="T",
     type=TimeOrDuration(),
-    help="End of the pin: a date (00:00 UTC), a date and time in UTC, or a duration such as 30d.",
+    help="End of the pin: a date, for 00:00, or a date and time (in UTC, unless --local-time is given); or a duration"
+    " such as 30d.",
 )
 @pass_app
 def pin(
@@ -47,10 +48,10 @@ def pin(
     now = index.now().replace(microsecond=0)
     end = _end(until, now)
     if end is not None and end <= now:
-        raise Refused(f"{output.time(end)} UTC: in the past (now: {output.time(now)}); nothing was pinned")
+        raise Refused(f"{output.zoned(end)}: in the past (now: {output.zoned(now)}); nothing was pinned")
     edit_pins.pin(index, file, EVERY_NODE if node is None else node.id, reason or None, end, now)
     where = "every node" if node is None else node.name
-    output.line(f"Pinned {file.path} on {where}{'' if end is None else f' until {output.time(end)} UTC'}.")
+    output.line(f"Pinned {file.path} on {where}{'' if end is None else f' until {output.zoned(end)}'}.")
     for name in copies_to_release.being_deleted(index, file_id=file.id):
         if node is None or name == node.name:
             output.note(f"{file.path} on {name}: a run is already deleting this copy; it may be gone")

@@ -63,7 +63,7 @@ def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: 
             ("Size", output.size(row.size_b)),
             ("Bytes", row.size_b),
             ("MD5 sum", row.md5sum),
-            ("Registered", output.time(row.registered)),
+            ("Registered", output.zoned(row.registered)),
             *((f"Pinned on {one.node or 'every node'}", pins.words(one.reason, one.until)) for one in kept),
         )
     )

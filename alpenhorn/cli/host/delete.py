@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 
 import click
 
@@ -42,7 +43,7 @@ def delete(app: App, name: str, check: bool, force: bool, remove_nodes: bool) ->
     if nodes and not remove_nodes:
         raise Refused(
             f"host {found.name}: still has {_named(nodes)}; nothing was changed; move"
-            f" {'it' if len(nodes) == 1 else 'each'} (alpenhorn node modify {nodes[0].name} --host HOST), or use"
+            f" {'it' if len(nodes) == 1 else 'each'} (alpenhorn node modify {quote(nodes[0].name)} --host HOST), or use"
             " --remove-nodes"
         )
     if not force:
@@ -57,7 +58,7 @@ def delete(app: App, name: str, check: bool, force: bool, remove_nodes: bool) ->
     if nodes:
         output.line(
             f"No run works on {_named(nodes)}; to use {'it' if len(nodes) == 1 else 'them'} on another host:"
-            f" alpenhorn node activate {nodes[0].name if len(nodes) == 1 else 'NODE'} --host HOST"
+            f" alpenhorn node activate {quote(nodes[0].name) if len(nodes) == 1 else 'NODE'} --host HOST"
         )
 
 

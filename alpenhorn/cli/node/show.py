@@ -114,7 +114,7 @@ def _print_node(row: storage.NodeRow, free_inodes: int | None) -> None:
             ("Min avail", output.size(row.min_avail_gb * GIB) if row.min_avail_gb else None),
             ("Available", output.size(gib_bytes(row.avail_gb))),
             ("Free inodes", free_inodes),
-            ("Last checked", output.time(row.avail_gb_last_checked)),
+            ("Last checked", output.zoned(row.avail_gb_last_checked)),
             ("Notes", row.notes),
         )
     )

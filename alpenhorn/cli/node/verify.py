@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 from typing import Any, NamedTuple
 
 import click
@@ -140,7 +141,7 @@ def _cancel(
 def _next(node: NodeFact) -> str:
     """Return which runs check the copies on the node, as a sentence."""
     if not node.active or node.host is None:
-        return f"No run works on the node; to activate it: alpenhorn node activate {node.name}"
+        return f"No run works on the node; to activate it: alpenhorn node activate {quote(node.name)}"
     return f"Runs on {node.host} check them."
 
 

@@ -39,9 +39,9 @@ def show(app: App, request_id: int, as_json: bool) -> None:
             ("From node", row.node or "(gone)"),
             ("Into group", row.group or "(gone)"),
             ("State", row.state),
-            ("Requested", output.time(row.timestamp)),
+            ("Requested", output.zoned(row.timestamp)),
             *(
-                (("Started", output.time(row.started)), ("Done", output.time(row.ended)))
+                (("Started", output.zoned(row.started)), ("Done", output.zoned(row.ended)))
                 if row.completed
                 else ()
             ),
@@ -54,10 +54,10 @@ def show(app: App, request_id: int, as_json: bool) -> None:
 def _attempt_fields(row: RequestRow) -> tuple[tuple[str, object], ...]:
     return (
         ("Failed attempts", row.attempts),
-        ("Last attempt", output.time(row.last_attempt)),
+        ("Last attempt", output.zoned(row.last_attempt)),
         ("Last error", row.error),
         ("Problem with", row.blame),
-        ("Next attempt", f"{output.time(row.next_attempt)}; to retry now: alpenhorn request retry {row.id}"),
+        ("Next attempt", f"{output.zoned(row.next_attempt)}; to retry now: alpenhorn request retry {row.id}"),
     )
 
 
