@@ -20,6 +20,7 @@ REMOVED = ("deleted",)
 FOUND = ("corrupt", "missing", "suspect")
 KINDS = ("import", "pull", "check", "delete")
 OTHER = "other"
+LARGEST = 2**63 - 1  # of a column
 
 # The number of limits that an event has passed is the week.
 EVENTS = """
@@ -119,7 +120,7 @@ def days_of_runs(index: Index, now: datetime, days: int) -> list[DayOfRuns]:
             continue
         for kind, count in run.counts.items():
             name = kind if kind in KINDS else OTHER
-            tally = FileTally(count.get("done", 0), count.get("bytes", 0))
+            tally = FileTally(_number(count.get("done", 0)), _number(count.get("bytes", 0)))
             day.done[name] = day.done.get(name, FileTally()).plus(tally)
         found[day.day] = day._replace(failed=day.failed + run.failed)
     return list(found.values())
@@ -152,6 +153,11 @@ def _passed(column: str, limits: Sequence[datetime], never: bool = False) -> str
     """
     terms = " + ".join(f"({column} >= ?)" for _ in limits) or "0"
     return f"COALESCE({terms}, 0)" if never else terms
+
+
+def _number(number: int) -> int:
+    """Limit a number from JSON, which may be larger than any float."""
+    return min(max(0, number), LARGEST)
 
 
 def _or_empty(code: str | None) -> str:

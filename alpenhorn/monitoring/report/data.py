@@ -103,6 +103,11 @@ class ReportData:
     runs: Sequence[tuple[RunRow, RunState]]
 
     @property
+    def has_archive(self) -> bool:
+        """Whether there is a node whose copies count as archived."""
+        return any(node.status.node.active and node.status.node.archive for node in self.nodes)
+
+    @property
     def growth_known(self) -> bool:
         return forecast.per_day(0, self.measured) is not None
 
