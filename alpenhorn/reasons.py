@@ -1102,6 +1102,14 @@ class Code(_Codes):
     """The file of [metrics] textfile cannot be read or replaced."""
     METRICS_FAILED = "metrics-failed", "metrics cannot be determined: {why}"
     """An unexpected error; the run itself is not affected."""
+    REPORT_PACKAGE_MISSING = (
+        "report-package-missing",
+        "no report is written: a Python package for reports cannot be imported: {why}; to install what reports need:"
+        " pip install 'alpenhorn[report]'",
+    )
+    """The extra `report` is not installed."""
+    REPORT_FILE_UNUSABLE = "report-file-unusable", "the report cannot be written: {file}: {why}"
+    """The file of `alpenhorn report --output` cannot be created or replaced."""
     TOOL_MISSING = "tool-missing", "{tool} ({program}) {where}: {purpose}"
     """A required program is not installed."""
     TOOL_HANGS = "tool-hangs", "{tool} ({path}) did not print its version within {seconds:g} s"

@@ -23,6 +23,7 @@ pytest_plugins = [
     "tests.fixtures.packages",
     "tests.fixtures.process",
     "tests.fixtures.http",
+    "tests.fixtures.browser",
 ]
 
 

@@ -92,6 +92,7 @@ COMMANDS = {
     "plugins": "List extensions, and report those that fail to load.",
     "reconcile": "Compare the index with the disks of this host, and correct it.",
     "repair": "Request good copies to replace corrupt and missing ones.",
+    "report": "Write a report on the archive as a web page.",
     "request": "List, show, cancel and retry copy requests.",
     "request cancel": "Cancel pending requests.",
     "request list": "List copy requests, oldest first.",

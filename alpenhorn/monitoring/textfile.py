@@ -49,9 +49,12 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
         os.close(lock)
 
 
-def replace(path: Path, content: bytes, mode: int = READABLE) -> None:
-    """Replace the file at once, with this mode whatever the umask; the caller holds the lock.  Raises OSError."""
-    new = f"{path}.new"
+def replace(path: Path, content: bytes, mode: int = READABLE, new: Path | None = None) -> None:
+    """Replace the file at once, with this mode whatever the umask.  Raises OSError.
+
+    The caller holds the lock.  Without it, `new` must be a path beside the file that no other process uses.
+    """
+    new = Path(f"{path}.new") if new is None else new
     with suppress(FileNotFoundError):
         os.unlink(new)  # of a writer that was killed
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

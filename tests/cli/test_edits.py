@@ -113,6 +113,7 @@ OTHERS = {
     "notify test",
     "plan",
     "reconcile",
+    "report",
     "sync",
 }
 

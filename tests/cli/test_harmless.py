@@ -58,7 +58,7 @@ WITHOUT = [
     "acq list --format csv", "file find --format csv", "file list --format csv", "host list --format csv",
     "node list --format csv", "request list --format csv", "status --format csv", "plan --format csv",
     "acq list --format jsonl", "file list --format jsonl", "status --format jsonl", "plan --files --format jsonl",
-    "status --wide", "status --by host", "status --by group --json", "status --check",
+    "report", "status --wide", "status --by host", "status --by group --json", "status --check",
 ]  # fmt: skip
 NAMING = [
     "acq files ACQ", "acq show ACQ --show-groups --show-nodes", "acq show ACQ --json", "file show FILE --all",

@@ -66,6 +66,7 @@ def test_a_number_in_a_date_column_is_shown_as_posix_seconds(numeric: Archive, l
         "node clean field1 --days 1 --check",
         "plan",
         "status",
+        "report",
         "history --file pilot/a",
     ],
 )

@@ -255,6 +255,7 @@ def test_situation_12_lengths_near_the_largest_number_are_shown(archive):
         "node stats", "node stats --json", "node show field --all", "group show safe --all", "host show here",
         "file list --details", "file show acq/0 --all", "plan", "plan --json", "request list", "rules check", "doctor",
         "node sync field safe --check", "node clean field --archive-ok --check", "repair --check", "history",
+        f"report --output {archive.base}/report.html",
     )  # fmt: skip
     for command in commands:
         shown = archive.run(*command.split())
