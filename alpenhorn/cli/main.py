@@ -98,6 +98,8 @@ def _run(app: App, arguments: list[str] | None) -> int:
         # The message of click contains user input, which must be escaped.
         message = io.StringIO()
         error.show(message)
+        if isinstance(error, click.NoSuchOption):
+            message.write(_about_place(error))
         for line in message.getvalue().removesuffix("\n").split("\n"):
             click.echo(harmless(line), err=True)
         return error.exit_code
@@ -119,6 +121,16 @@ def _run(app: App, arguments: list[str] | None) -> int:
             what = exception(error)
         return _report_error(what + hint, FAILED)
     return result if isinstance(result, int) else DONE
+
+
+def _about_place(error: click.NoSuchOption) -> str:
+    """Return advice if the option is known, but must be given before the command."""
+    for option in cli.params:
+        if error.option_name in (*option.opts, *option.secondary_opts) and error.ctx and error.ctx.parent:
+            value = f" {option.metavar}" if option.metavar else ""
+            program, _, command = error.ctx.command_path.partition(" ")
+            return f"It is given before the command: {program} {error.option_name}{value} {command}\n"
+    return ""
 
 
 def _report_error(message: str, status: int) -> int:

@@ -136,6 +136,17 @@ def test_wrong_usage_is_told_and_ends_with_2() -> None:
         assert "Traceback" not in done.stderr
 
 
+def test_an_option_that_belongs_before_the_command_is_shown_there() -> None:
+    for typed, right in {
+        "sync -v": "alpenhorn -v sync",
+        "node list -q": "alpenhorn -q node list",
+        "plan --conf x": "alpenhorn --conf FILE plan",
+    }.items():
+        result = run(*typed.split())
+        assert result.returncode == 2 and result.stderr.endswith(f"It is given before the command: {right}\n")
+    assert "before the command" not in run("sync", "--no-such").stderr
+
+
 def test_a_wrong_configuration_is_told_line_by_line_and_ends_with_3(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("[sync]\njob = 1\n[log]\nlevel = 1\n")
