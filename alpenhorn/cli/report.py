@@ -28,7 +28,6 @@ class ReportError(AlpenhornError):
 
 @click.command()
 @click.option(
-    "-o",
     "--output",
     "path",
     metavar="FILE",
@@ -50,7 +49,7 @@ def report(app: App, path: Path | None) -> None:
     \b
     Examples:
       alpenhorn report --output report.html
-      alpenhorn -q report -o /var/www/html/archive.html      (from cron)
+      alpenhorn -q report --output /var/www/html/archive.html      (from cron)
       alpenhorn report | mail -a 'Content-Type: text/html' -s Archive archive@example.org
     """
     target = None if path is None or str(path) == "-" else path

@@ -105,7 +105,10 @@ def test_without_a_package_the_command_says_what_to_install(name: str, sqlite_ar
     modules.mkdir()
     (modules / f"{name}.py").write_text(WITHOUT.format(name=name))
     result = report(
-        sqlite_archive, "-o", str(sqlite_archive.base / "report.html"), environ={"PYTHONPATH": str(modules)}
+        sqlite_archive,
+        "--output",
+        str(sqlite_archive.base / "report.html"),
+        environ={"PYTHONPATH": str(modules)},
     )
     assert result.status == 1 and result.out == ""
     (line,) = result.err.splitlines()
@@ -115,7 +118,7 @@ def test_without_a_package_the_command_says_what_to_install(name: str, sqlite_ar
 
 def test_without_an_index_the_command_fails(sqlite_archive: Archive) -> None:
     sqlite_archive.configure(database={"url": f"sqlite:///{sqlite_archive.base / 'none.db'}"})
-    result = report(sqlite_archive, "-o", str(sqlite_archive.base / "report.html"))
+    result = report(sqlite_archive, "--output", str(sqlite_archive.base / "report.html"))
     assert result.status == 3 and result.out == "" and "none.db" in result.err
     assert not (sqlite_archive.base / "report.html").exists()
 
