@@ -79,7 +79,7 @@ def _acq(index: Index, name: str) -> names.NamedRow:
     try:
         return names.acq(index, name)
     except NotFound as error:
-        raise NotFound(f"{error}; to create one: alpenhorn acq create NAME") from None
+        raise NotFound(f"{error}; to create it: alpenhorn acq create {quote(name)}") from None
 
 
 def _refuse_same_path(index: Index, path: str, acq: names.NamedRow, name: str) -> None:
