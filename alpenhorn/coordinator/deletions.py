@@ -288,7 +288,13 @@ def _file(fact: DeletionFact) -> DeleteFile:
     # A corrupt copy may have any length.
     size_b = None if fact.has_file == HasFile.CORRUPT else fact.size_b
     return DeleteFile(
-        fact.copy_id, fact.file_id, f"{fact.acq}/{fact.name}", size_b, fact.has_file, fact.by_rule
+        fact.copy_id,
+        fact.file_id,
+        f"{fact.acq}/{fact.name}",
+        size_b,
+        fact.has_file,
+        fact.by_rule,
+        since=fact.since,
     )
 
 

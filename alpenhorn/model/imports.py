@@ -1,5 +1,6 @@
 """Data of imports: found files, and the jobs and results."""
 
+from math import inf
 from typing import NamedTuple
 
 from alpenhorn.model.nodes import NodeFact
@@ -45,12 +46,13 @@ class DetectJob(NamedTuple):
 
 
 class ImportFile(NamedTuple):
-    """A found file to hash.  `known`: its entry in the index; None for a new file."""
+    """A found file to hash.  `known`: its entry in the index; None for a new file.  `since`: as in `CheckFile`."""
 
     path: str
     acq: str
     name: str
     known: KnownFile | None = None
+    since: float = inf
 
 
 class ImportJob(NamedTuple):
@@ -102,7 +104,11 @@ class ImportedFile(NamedTuple):
 
 
 class ImportResult(NamedTuple):
-    """The result for one file.  `linked`: the file has more than one hard link."""
+    """The result for one file.
+
+    `linked`: the file has more than one hard link.  `modified`: if the file was written after the copy in the index was
+    last known to be good, when that was; "" otherwise.  `began`: POSIX seconds at which its job began; 0: unknown.
+    """
 
     file: ImportFile
     verdict: Verdict
@@ -111,3 +117,5 @@ class ImportResult(NamedTuple):
     space_b: int | None = None
     error: Why = ""
     linked: bool = False
+    modified: str = ""
+    began: float = 0.0

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
+from alpenhorn.index.times import naive
 from alpenhorn.model.nodes import GIB
 from alpenhorn.reasons import Code, Why, code_of, storable
 
 FEW = 20  # rows
+FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
 class Run(NamedTuple):
@@ -27,7 +29,12 @@ class Run(NamedTuple):
 
         In whole seconds, since MariaDB's DATETIME has no fractions, and both engines should store the same.
         """
-        return self.clock().strftime("%Y-%m-%d %H:%M:%S")
+        return self.clock().strftime(FORMAT)
+
+    @staticmethod
+    def at(seconds: float) -> str:
+        """Return POSIX seconds as text for the index."""
+        return naive(seconds).strftime(FORMAT)
 
 
 def begin(

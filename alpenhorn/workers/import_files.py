@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.hashing import md5_of
+from alpenhorn.fs.newer import modified_at, written_since
 from alpenhorn.fs.settled import settled, storage_now
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.imports import ImportFile, ImportJob, ImportResult
@@ -22,6 +24,7 @@ def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportRe
     the node itself is gone.
     """
     node.check()
+    began = time.time()
     with node.flusher() as flusher:
         results = _read(job, node, flusher, report)
         try:
@@ -35,7 +38,7 @@ def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportRe
                 else result
                 for result in results
             )
-        return tuple(results)
+        return tuple(result._replace(began=began) for result in results)
 
 
 def _read(job: ImportJob, node: Node, flusher: Flusher, report: Reporter) -> list[ImportResult]:
@@ -94,7 +97,10 @@ def _hash(
             return ImportResult(file, Verdict.LATER, error=Code.FOUND_FILE_LOCKED())
         flusher.add_file(fd, file.path)
         space_b = node.space_used(after)
-        return ImportResult(file, Verdict.HASHED, length, md5sum, space_b, linked=after.st_nlink > 1)
+        modified = modified_at(after) if written_since(after, file.since) else ""
+        return ImportResult(
+            file, Verdict.HASHED, length, md5sum, space_b, linked=after.st_nlink > 1, modified=modified
+        )
     except OSError as error:
         return ImportResult(
             file, Verdict.UNREADABLE, error=Code.FOUND_FILE_UNREADABLE(doing="read", why=error.strerror)

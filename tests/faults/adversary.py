@@ -342,6 +342,12 @@ class World:
         at.write_bytes(content)
         self.stray[self.plugged[key], path] = content
 
+    def change(self, key: str, path: str) -> None:
+        """Write a file of the archive as its owner does; from then on, the disk must keep it."""
+        content = b"its owner's " + self.rng.randbytes(8)
+        (self.roots[key] / path).write_bytes(content)
+        self.stray[self.plugged[key], path] = content
+
     def hard_link(self, key: str, other: str) -> None:
         """Fill a disk from another one with `cp -al`, and scan it."""
         if None in (self.plugged[key], self.plugged[other]) or FIELD in (key, other):
