@@ -67,6 +67,8 @@ RUNS = f"""
     WHERE {{condition}} ORDER BY id DESC LIMIT ?
 """
 # Not runs without an end, which may be in progress, nor the last run of a host, which `status` shows.
+# Not the events that tell which copies their owners changed: runs and listings need them.
+OLD_EVENTS = "at < ? AND what <> 'changed'"
 OLD_RUNS = """
     ended IS NOT NULL AND ended < ?
     AND id NOT IN (SELECT last FROM (SELECT MAX(id) AS last FROM sync_run GROUP BY host) l)
@@ -136,14 +138,14 @@ def run(index: Index, run_id: int) -> RunRow:
 def old(index: Index, before: datetime) -> Old:
     """Count the events and runs before a time that may be removed."""
     return Old(
-        index.value("SELECT COUNT(*) FROM sync_event WHERE at < ?", (before,)),
+        index.value(f"SELECT COUNT(*) FROM sync_event WHERE {OLD_EVENTS}", (before,)),
         index.value(f"SELECT COUNT(*) FROM sync_run WHERE {OLD_RUNS}", (before,)),
     )
 
 
 def old_events(index: Index, before: datetime, limit: int) -> list[int]:
     """Return the ids of the oldest `limit` events before a time."""
-    return index.values("SELECT id FROM sync_event WHERE at < ? ORDER BY at LIMIT ?", (before, limit))
+    return index.values(f"SELECT id FROM sync_event WHERE {OLD_EVENTS} ORDER BY at LIMIT ?", (before, limit))
 
 
 def old_runs(index: Index, before: datetime) -> list[int]:

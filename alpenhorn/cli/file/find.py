@@ -17,6 +17,7 @@ from alpenhorn.listings import files as listing
 @click.command()
 @place_options
 @state_options
+@click.option("--changed", is_flag=True, help="Only copies that were changed after they were registered.")
 @limit_option()
 @format_option
 @pass_app
@@ -25,6 +26,7 @@ def find(
     acqs: Sequence[str],
     nodes: Sequence[str],
     groups: Sequence[str],
+    changed: bool,
     corrupt: bool,
     healthy: bool,
     missing: bool,
@@ -39,7 +41,9 @@ def find(
       alpenhorn file find --corrupt --missing
       alpenhorn file find --acq 20260722T000000Z_pilot --group offsite
     """
-    states = chosen_states(corrupt=corrupt, healthy=healthy, missing=missing, suspect=suspect)
+    states = chosen_states(
+        changed=changed, corrupt=corrupt, healthy=healthy, missing=missing, suspect=suspect
+    )
     found = listing.copies(app.index, file_filter(app.index, acqs, nodes, groups, states), limit=limit)
     rows = until_first_row(app, "Listing copies", found)
     columns.show(form, FOUND_COPY_COLUMNS, rows, empty="No such copies.")
