@@ -20,7 +20,6 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.record.attempts import Failure, failed, succeeded
-from alpenhorn.record.changed import changed, is_changed, origins_of
 from alpenhorn.record.copies import became_good, file_facts, never_good, once_good, verified, with_evidence
 from alpenhorn.record.place import node_unmoved
 from alpenhorn.record.run import Run, events
@@ -107,6 +106,10 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult
 def _changed_or_corrupt(index: Index, node: NodeFact, results: Sequence[CheckResult]) -> list[CheckResult]:
     """Return the results, with the copies that were changed by their owners, and are not corrupt, as such."""
     corrupt = [result for result in results if result.verdict is Verdict.CORRUPT]
+    if not corrupt:
+        return list(results)
+    from alpenhorn.record.changed import changed, is_changed, origins_of  # few copies are corrupt
+
     origins = origins_of(index, node.id, {result.file.file_id: result.file.has_file for result in corrupt})
     return [
         result._replace(verdict=Verdict.CHANGED, error=changed(result.error, result.modified))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
@@ -12,7 +12,6 @@ from alpenhorn.model.tasks import Blame
 from alpenhorn.plan.imports import is_new, same_path
 from alpenhorn.reasons import Code, Reason, Why, code_of, within
 from alpenhorn.record.attempts import Failure, failed, succeeded
-from alpenhorn.record.changed import changed, is_changed, origins_of
 from alpenhorn.record.copies import file_facts, good, never_good, once_good
 from alpenhorn.record.place import node_unmoved
 from alpenhorn.record.run import Run, events
@@ -102,13 +101,8 @@ def settle(
             else:
                 why = NEW if row.file_id > last else Code.FILE_KNOWN_AND_SAME()
                 fine.append((row, result.space_b, why))
-        origins = origins_of(index, node.id, {row.file_id: row.has_file for row, *_ in differ})
-        differ = [
-            (row, space_b, changed(why, modified[row.file_id]))
-            if row.has_file in PRESENT and is_changed(origins[row.file_id], modified[row.file_id])
-            else (row, space_b, why)
-            for row, space_b, why in differ
-        ]
+        if differ:
+            differ = _with_owners_work(index, node, differ, modified)
         # A copy that the index already has keeps wants_file, so that a released copy stays released.
         for update, existing in ((COPY[2:], False), (KEPT, True)):
             imported = [one for one in fine if (one[0].has_file in PRESENT) is existing]
@@ -198,6 +192,28 @@ def _acq_ids(index: Index, names: set[str]) -> dict[str, int]:
         if there == name:
             found[name] = acq_id
     return found
+
+
+def _with_owners_work(
+    index: Index,
+    node: NodeFact,
+    differ: Sequence[tuple[KnownFile, int | None, Reason]],
+    modified: Mapping[int, str],
+) -> list[tuple[KnownFile, int | None, Reason]]:
+    """Return the files that differ from the index, with COPY_CHANGED for those that their owners changed.
+
+    What was found in place of a missing copy was not changed, but put there.  `modified`: that of `ImportResult`, by
+    file id.
+    """
+    from alpenhorn.record.changed import changed, is_changed, origins_of  # few files differ
+
+    origins = origins_of(index, node.id, {row.file_id: row.has_file for row, *_ in differ})
+    return [
+        (row, space_b, changed(why, modified[row.file_id]))
+        if row.has_file in PRESENT and is_changed(origins[row.file_id], modified[row.file_id])
+        else (row, space_b, why)
+        for row, space_b, why in differ
+    ]
 
 
 def _difference(result: ImportResult, size_b: int | None, md5sum: str | None) -> Why:
