@@ -983,8 +983,8 @@ class Code(_Codes):
     """They differ from the index."""
     COPIES_CHANGED = (
         "copies-changed",
-        "{copies} changed on {node} after registration and left alone, such as {example}; to accept the new contents,"
-        " on host {host}: alpenhorn file modify {example} --from-copy {node}; to bring back the old ones: alpenhorn"
+        "{copies} changed on {node} after registration and left alone, such as {example}; to accept the new contents"
+        "{where}: alpenhorn file modify {example} --from-copy {node}; to bring back the old ones: alpenhorn"
         " repair --node {node} --replace --file {example}",
     )
     """Nothing replaces or deletes them until somebody decides which contents are right."""

@@ -108,9 +108,10 @@ def items(found: Status, states: Mapping[int, RunState], backup_within_s: float)
         if node.changed:
             name = node.node.name
             text = formats.count(node.changed, "copy was", "copies were")
+            where = f", on host {node.node.host}" if node.node.host else ""
             yield _of_node(
                 node.node,
-                Code.COPIES_CHANGED(copies=text, node=name, host=node.node.host, example=quote(node.example)),
+                Code.COPIES_CHANGED(copies=text, node=name, where=where, example=quote(node.example)),
                 f"alpenhorn file find --node {name} --changed",
             )
     for wrong in ("corrupt", "missing", "suspect"):
