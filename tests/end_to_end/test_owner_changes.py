@@ -161,10 +161,10 @@ def test_a_file_that_changes_after_it_was_found_corrupt_is_not_replaced(owned: A
 def test_a_released_copy_that_its_owner_changed_is_not_deleted(
     owned: Any, content: bytes, state: str
 ) -> None:
-    owned.change("safe", "acq/f", content)
     owned.set_copy(owned.file_id, "safe", state)
     if state == "XN":
         owned.once_good(owned.file_id, "safe")
+    owned.change("safe", "acq/f", content)
     for _ in range(3):
         owned.sync()
         owned.forget_attempts()
