@@ -204,9 +204,20 @@ class Code(_Codes):
         " overwritten; move or delete it, then: {then}",
     )
     """A file that the index does not know occupies the path and may belong to someone."""
+    CHANGED_FILE_AT_PATH = (
+        "changed-file-at-path",
+        "the file on {node} was changed after it was registered, and is not overwritten; to accept the new contents:"
+        " alpenhorn file modify FILE --from-copy {node}; to bring back the old ones: alpenhorn repair --node {node}"
+        " --replace --file FILE",
+    )
+    """Only the file's owner knows which contents are right."""
 
     # --- changes to copies
 
+    CHANGED_SINCE_CHECK = "changed-since-check", "it was changed after it had been found corrupt"
+    """A pull found that the owner of the file has written it, and did not replace it; a check reads it again."""
+    CHANGED_FILE_KEPT = "changed-file-kept", "the changed file that it replaced is kept as {path}"
+    """`repair --replace` was asked for; nothing that the owner of a file wrote is deleted."""
     PULLED = "pulled", "request {request}: {method} from {node}"
     """A copy was pulled for a request."""
     FILE_REGISTERED = "file-registered", "registered"
@@ -282,10 +293,10 @@ class Code(_Codes):
     """A copy is deleted only if its length is the one in the index."""
     DELETION_OF_FOREIGN_FILE = (
         "deletion-of-foreign-file",
-        "the file at its path differs from the index and was never a good copy, so it may belong to someone"
-        " else; inspect it, and delete or move it by hand",
+        "the file at its path differs from the index and was never a good copy, or was changed by its owner; inspect"
+        " it, and delete or move it by hand, or accept it: alpenhorn file modify FILE --from-copy NODE",
     )
-    """Only what was once a good copy is deleted."""
+    """Only what was once a good copy is deleted, and nothing that the owner of a file changed."""
     DELETION_OF_SHARED_PATH = (
         "deletion-of-shared-path",
         "a file of acquisition {acq} is at the same path and would be deleted with it; remove one of the"
@@ -381,6 +392,8 @@ class Code(_Codes):
     """The copy is corrupt, or it is another file."""
     COPY_MD5_WRONG = "copy-md5-wrong", "its MD5 sum is {found}, the index says {expected}"
     """The copy is corrupt, or it is another file."""
+    COPY_CHANGED = "copy-changed", "{difference}; it was modified at {modified} UTC, after it was registered"
+    """The file was written after it was last known to be good, so its owner may have changed it."""
     COPY_UNREADABLE = "copy-unreadable", "cannot {doing} {path}: {why}"
     """A read error does not show that the data is corrupt."""
     COPY_NOT_LOOKED_AT = "copy-not-looked-at", "it cannot be accessed: {why}"
@@ -816,6 +829,11 @@ class Code(_Codes):
         "not deleted yet on {node}: the claims were too old when the worker reached the files",
     )
     """A later run decides again."""
+    RELEASED_COPY_WRITTEN = (
+        "released-copy-written",
+        "it was modified at {modified} UTC, after it was last known to be good; it is read before it is deleted",
+    )
+    """Only what is known to be the registered file is deleted."""
     RELEASED_COPIES_GONE = "released-copies-gone", "released copies on {node} were already gone"
     """Someone else deleted them."""
     RELEASED_COPIES_CORRUPT = (
@@ -980,6 +998,13 @@ class Code(_Codes):
     """`alpenhorn repair` requests them."""
     COPIES_CORRUPT = "copies-corrupt", "{copies} on {node}"
     """They differ from the index."""
+    COPIES_CHANGED = (
+        "copies-changed",
+        "{copies} changed on {node} after registration and left alone, such as {example}; to accept the new contents"
+        "{where}: alpenhorn file modify {example} --from-copy {node}; to bring back the old ones: alpenhorn"
+        " repair --node {node} --replace --file {example}",
+    )
+    """Nothing replaces or deletes them until somebody decides which contents are right."""
     COPIES_MISSING = "copies-missing", "{copies} on {node}"
     """They disappeared without being deleted by a run."""
     COPIES_SUSPECT = "copies-suspect", "{copies} on {node}"

@@ -105,7 +105,7 @@ def state_words(copy: listing.CopyRow | None) -> str:
         return "Absent"
     if copy.has_file == "N":
         return copy.state
-    words = [{"Y": "Healthy", "M": "Suspect", "X": "Corrupt"}[copy.has_file]]
+    words = ["Changed" if copy.changed else {"Y": "Healthy", "M": "Suspect", "X": "Corrupt"}[copy.has_file]]
     if copy.wants_file != "Y":
         words.append("Removable" if copy.wants_file == "M" else "Released")
     if copy.ready:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from alpenhorn.cli.app import App
 from alpenhorn.cli.long_work import LongWork
+from alpenhorn.edits.files import AcceptedCopy
 from alpenhorn.errors import Refused
 from alpenhorn.listings import files as listing
 from alpenhorn.model.nodes import NodeFact
@@ -15,11 +16,15 @@ from alpenhorn.scan.names import FileName
 
 
 class CopyContent(NamedTuple):
-    """The length (bytes) and MD5 sum (hex, lower case) of a copy; `known`: the values in the index before reading."""
+    """The length (bytes) and MD5 sum (hex, lower case) of a copy; `known`: the values in the index before reading.
+
+    `accepted`: the copy, if it was changed after it was registered.
+    """
 
     size_b: int
     md5sum: str
     known: tuple[int | None, str | None]
+    accepted: AcceptedCopy | None = None
 
 
 def read(app: App, file: FileName, node_name: str, force: bool) -> CopyContent:
@@ -28,18 +33,28 @@ def read(app: App, file: FileName, node_name: str, force: bool) -> CopyContent:
     Raises Refused if the node or its copy cannot be used or, without `force`, if the index has other values.
     """
     known = listing.details(app.index, file.id)
-    if known.size_b is not None and known.md5sum and not force:
+    node = _node(app, node_name)
+    changed = _require_copy(app, file, node)
+    if known.size_b is not None and known.md5sum and not (force or changed):
         raise Refused(
             f"{file.path}: already has a length and an MD5 sum; nothing was changed; to check a copy against them:"
             f" alpenhorn file verify {quote(file.path)} {quote(node_name)}; to replace them: --force"
         )
-    node = _node(app, node_name)
-    _require_copy(app, file, node)
+    # In whole seconds, as the index has it.
+    began = app.index.now().replace(microsecond=0)
     from alpenhorn.coordinator.one_copy import read_copy  # 17 ms, and only this option needs it
 
     with LongWork(app, f"Reading {file.path} on {node.name}"):
         found = read_copy(node, file.path, app.config.transfer, app.disconnect)
     wrong = _difference(known, found.size_b, found.md5sum)
+    if changed:
+        if not wrong:
+            raise Refused(
+                f"{file.path} on {node.name}: the copy has the registered contents; nothing was changed; to record it"
+                f" as good: alpenhorn file verify {file.path} {node.name}"
+            )
+        accepted = AcceptedCopy(node.id, began)
+        return CopyContent(found.size_b, found.md5sum, (known.size_b, known.md5sum), accepted)
     if wrong and not force:
         raise Refused(
             f"{file.path} on {node.name}: {wrong}; nothing was changed; try the copy on another node, or use the"
@@ -60,13 +75,17 @@ def _node(app: App, name: str) -> NodeFact:
     return node
 
 
-def _require_copy(app: App, file: FileName, node: NodeFact) -> None:
+def _require_copy(app: App, file: FileName, node: NodeFact) -> bool:
+    """Return whether the copy was changed after it was registered."""
     copy = listing.copy_of(app.index, file.id, node.id)
+    if copy is not None and copy.changed:
+        return True
     if copy is None or copy.has_file not in ("Y", "M"):
         state = "no copy" if copy is None or copy.has_file == "N" else "the copy is corrupt"
         raise Refused(
             f"{file.path} on {node.name}: {state}; nothing was changed; give a node with a good copy"
         )
+    return False
 
 
 def _difference(known: listing.FileRow, size_b: int, md5sum: str) -> str:

@@ -12,12 +12,13 @@ from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, column, format_option, number, refuse_to_ask, size, wide_option
 from alpenhorn.cli.complete import NODE, names_option
 from alpenhorn.cli.options import at_most_one, check_option, confirm, force_option
-from alpenhorn.edits.requests import create_for
+from alpenhorn.edits.requests import allow_replacement, create_for
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.extensions.registry import remote_io
 from alpenhorn.index.connection import Index
 from alpenhorn.plan.repair import RepairAmount, RepairPlanner, Repairs
 from alpenhorn.reasons import Why, code_in_json
+from alpenhorn.scan import names
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.repair import pages
 from alpenhorn.scan.topology import Topology
@@ -61,6 +62,14 @@ COLUMNS = (NODE_NAME, SOURCE, *AMOUNT, *REASON, EXAMPLE, REQUEST)
 
 @click.command()
 @names_option(NODE, "Only repair copies on NODE")
+@click.option(
+    "--file", "paths", metavar="FILE", multiple=True, help="Only repair copies of FILE; may be repeated."
+)
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Also replace copies that were changed after they were registered; the changed file is kept.",
+)
 @check_option
 @force_option
 @wide_option
@@ -68,31 +77,47 @@ COLUMNS = (NODE_NAME, SOURCE, *AMOUNT, *REASON, EXAMPLE, REQUEST)
 @pass_app
 @click.pass_context
 def repair(
-    ctx: click.Context, app: App, nodes: tuple[str, ...], check: bool, force: bool, wide: bool, form: Format
+    ctx: click.Context,
+    app: App,
+    nodes: tuple[str, ...],
+    paths: tuple[str, ...],
+    replace: bool,
+    check: bool,
+    force: bool,
+    wide: bool,
+    form: Format,
 ) -> None:
     """Each file is requested from the best readable good copy into the group of its node; the next run there pulls
     it.  A corrupt copy stays in place until its replacement has been verified.  Copies that cannot be
     repaired are listed with the reason; if a request for them is not already pending, the exit status is 1.
 
+    A copy that was changed after it was registered, probably by the owner of the file, is left alone.  To accept its
+    contents, use "alpenhorn file modify FILE --from-copy NODE".  With --replace, the run renames the changed file
+    to .NAME.changed-TIME in the same directory, where TIME is its modification time, and pulls the old contents.
+
     \b
     Examples:
       alpenhorn repair --check
       alpenhorn repair --node archive1
+      alpenhorn repair --replace --node archive1 --file 20260722T000000Z_pilot/0001.h5
     """
     at_most_one(check=check, force=force)
     refuse_to_ask(form, check or force, "--check or --force")
     index = app.index
     topology = topologies.load(index)
-    repairs = _choose_sources(index, topology, nodes)
+    files = frozenset(names.file(index, path).id for path in paths)
+    repairs = _choose_sources(index, topology, nodes, files, replace)
     requests, left = list(_requests(topology, repairs)), list(_left(topology, repairs))
     if form is Format.TABLE:
         _show(requests, left, wide)
     requested = None
-    if not check and repairs.files:
-        confirm(f"Request {output.count(repairs.files, 'file')}?", force)
+    if not check and (repairs.files or repairs.changed):
+        confirm(_question(repairs), force)
         requested = _request(app, topology, repairs)
         if form is Format.TABLE:
             output.line(f"Requested {output.count(requested, 'file')}.")
+            if repairs.changed:
+                output.line(f"{_changed(repairs)} be kept as .NAME.changed-TIME in the same directory.")
     if form is Format.JSON:
         _document(requests, left, requested)
     elif form.in_rows:
@@ -100,20 +125,38 @@ def repair(
     ctx.exit(FAILED if repairs.unrepairable else DONE)
 
 
-def _choose_sources(index: Index, topology: Topology, names: tuple[str, ...]) -> Repairs:
-    """Choose a source for each corrupt or missing copy.  Raises NotFound for an unknown node."""
-    selected = topology.named(names or sorted(node.name for node in topology.nodes.values()))
-    planner = RepairPlanner(topology.nodes, topology.groups, remote_io)
+def _question(repairs: Repairs) -> str:
+    question = f"Request {output.count(repairs.files, 'file')}?"
+    return f"{_changed(repairs)} be kept under another name.  {question}" if repairs.changed else question
+
+
+def _changed(repairs: Repairs) -> str:
+    return f"{output.count(repairs.changed, 'changed file')} will"
+
+
+def _choose_sources(
+    index: Index, topology: Topology, nodes: tuple[str, ...], files: frozenset[int], replace: bool
+) -> Repairs:
+    """Choose a source for each corrupt or missing copy of these files; none: of all files.
+
+    Raises NotFound for an unknown node.
+    """
+    selected = topology.named(nodes or sorted(node.name for node in topology.nodes.values()))
+    planner = RepairPlanner(topology.nodes, topology.groups, remote_io, replace)
     repairs = Repairs()
     for node in selected:
         for page in pages(index, node.id, PAGE):
             for copy in page:
+                if files and copy.file_id not in files:
+                    continue
                 repairs.add(copy, planner.choose(copy))
     return repairs
 
 
 def _request(app: App, topology: Topology, repairs: Repairs) -> int:
     now = app.stamp()
+    for node_id, file_ids in repairs.aside.items():
+        allow_replacement(app.index, node_id, file_ids)
     return sum(
         create_for(app.index, file_ids, source_id, topology.nodes[node_id].group_id, now)
         for (source_id, node_id), file_ids in repairs.requests.items()

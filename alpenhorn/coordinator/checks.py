@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -161,7 +161,8 @@ class Checks:
         for node, files in self._pages:
             if self._is_gone(node):
                 continue
-            tasks = list(check_tasks(node, self._free(node, files), self.context.limits))
+            due = self._with_times(node, self._free(node, files))
+            tasks = list(check_tasks(node, due, self.context.limits))
             if tasks:
                 self._open += len(tasks)
                 return tasks
@@ -174,6 +175,14 @@ class Checks:
             free = [file for file in free if (node.id, file.file_id) not in in_use]
             in_use.update((node.id, file.file_id) for file in free)
         return free
+
+    def _with_times(self, node: NodeFact, files: Sequence[CheckFile]) -> list[CheckFile]:
+        if not files:
+            return []
+        from alpenhorn.scan.good_since import good_since  # most runs check nothing
+
+        since = good_since(self.context.index, node.id, [file.file_id for file in files])
+        return [file._replace(since=since.get(file.file_id, 0.0)) for file in files]
 
     def task_ended(self, done: Done) -> None:
         self._open -= 1
@@ -354,9 +363,9 @@ class Checks:
             return
         if any(result.file.has_file != "Y" or result.verdict is not Verdict.GOOD for result in results):
             self.context.changed = True
-        self._count(node, results, settled.never_good)
+        self._count(node, results, settled)
 
-    def _count(self, node: NodeFact, results: Sequence[CheckResult], never_good: Container[int]) -> None:
+    def _count(self, node: NodeFact, results: Sequence[CheckResult], settled: checks.Settled) -> None:
         report = self.context.report
         tally = report.tally("check")
         for result in results:
@@ -368,7 +377,12 @@ class Checks:
                 continue
             tally.done += 1
             tally.bytes += result.file.size_b or 0
-            if result.verdict is Verdict.CORRUPT and result.file.file_id in never_good:
+            if result.file.file_id in settled.changed:
+                self.context.whole.foreign.add((node.id, result.file.file_id))
+                why = Code.CHANGED_FILE_AT_PATH(node=node.name)
+                report.failures.add(why, f"{result.file.path}: {result.error}")
+                continue
+            if result.verdict is Verdict.CORRUPT and result.file.file_id in settled.never_good:
                 self.context.whole.foreign.add((node.id, result.file.file_id))
                 why = foreign_file(node.name)
                 why = headed(f"corrupt on {node.name}", why)

@@ -19,7 +19,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Blame, Done, Fate, Task, TaskKind, Verdict
 from alpenhorn.plan.batches import delete_task, delete_tasks
 from alpenhorn.plan.deletions import keepers, row_fault
-from alpenhorn.reasons import Code, Reason, about, headed
+from alpenhorn.reasons import Code, Reason, about, code_of, headed
 from alpenhorn.record import deletions
 from alpenhorn.record.claims import LEASE
 
@@ -262,6 +262,9 @@ class Deletions:
                     Code.RELEASED_COPIES_CORRUPT(node=node.name),
                     f"{result.file.path}: {result.error}",
                 )
+            elif code_of(result.error) == Code.RELEASED_COPY_WRITTEN:
+                why = headed(f"not deleted yet on {node.name}", result.error)
+                report.later.add(why, result.file.path)
             elif result.verdict is Verdict.KEPT:
                 tally.failed += 1
                 report.failures.add(
@@ -288,7 +291,13 @@ def _file(fact: DeletionFact) -> DeleteFile:
     # A corrupt copy may have any length.
     size_b = None if fact.has_file == HasFile.CORRUPT else fact.size_b
     return DeleteFile(
-        fact.copy_id, fact.file_id, f"{fact.acq}/{fact.name}", size_b, fact.has_file, fact.by_rule
+        fact.copy_id,
+        fact.file_id,
+        f"{fact.acq}/{fact.name}",
+        size_b,
+        fact.has_file,
+        fact.by_rule,
+        since=fact.since,
     )
 
 

@@ -215,6 +215,9 @@ class Pulls:
             if result.verdict is Verdict.PULLED:
                 tally.done += 1
                 tally.bytes += result.file.size_b
+                if result.aside:
+                    kept = headed(f"on {job.node.name}", Code.CHANGED_FILE_KEPT(path=repr(result.aside)))
+                    context.report.warnings.add(kept, result.file.path)
             elif result.verdict is Verdict.FAILED and not result.advanced:
                 tally.failed += 1
                 if why := silent.get(result.file.request_id):

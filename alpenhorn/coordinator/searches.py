@@ -16,7 +16,7 @@ from alpenhorn.model.searches import SearchJob, SearchOutcome, Stamp
 from alpenhorn.model.tasks import Done, Fate, Task, Verdict
 from alpenhorn.plan.batches import AHEAD, DIRECTORIES, import_tasks, search_tasks
 from alpenhorn.plan.imports import IGNORED, NamedFile, choose, is_new, without_taken
-from alpenhorn.reasons import Code, Reason, Why, about, headed
+from alpenhorn.reasons import Code, Reason, Why, about, code_of, headed
 from alpenhorn.record import imports
 from alpenhorn.scan.imports import known
 from alpenhorn.scan.same_path import sharing
@@ -171,13 +171,26 @@ class Search(ABC):
             context.report.warnings.lasting(
                 headed(f"not imported from {node.name}", why), path, f"{IMPORTS}{about(why, node.name)}"
             )
-        for some in self._shares(plan.wanted):
+        for some in self._shares(self._with_times(plan.wanted)):
             self.hashes.extend(import_tasks(node, self.number, self.settle, some, context.limits))
         self.waiting += len(plan.wanted)
         # Names that the index cannot store are tried again, since an upgrade of the index may help.
         unheld = [(file.found.path, file.refused) for file in named if file.refused == UNHELD]
         undecided = (path for path, _ in (*listing.undecided, *listing.later, *unheld))
         self.looked(listing.job, listing.outcome, chain((file.path for file, _ in plan.wanted), undecided))
+
+    def _with_times(self, wanted: list[tuple[ImportFile, int]]) -> list[tuple[ImportFile, int]]:
+        """Add the times by which a file that its owner changed is recognised."""
+        recorded = [file.known.file_id for file, _ in wanted if file.known is not None]
+        if not recorded:
+            return wanted
+        from alpenhorn.scan.good_since import good_since  # most files are new
+
+        since = good_since(self.context.index, self.node.id, recorded)
+        return [
+            (file if file.known is None else file._replace(since=since.get(file.known.file_id, 0.0)), length)
+            for file, length in wanted
+        ]
 
     def _holdable(self, listing: Listing) -> list[NamedFile]:
         """Return the named files of a listing; refuse those whose names the index cannot store."""
@@ -218,7 +231,9 @@ class Search(ABC):
             tally.failed += len(outcome.differ) + len(outcome.refused)
             tally.bytes += sum(result.size_b or 0 for result in hashed)
             for path, difference in outcome.differ:
-                what = Code.FOUND_CORRUPT(verdict=Verdict.CORRUPT, node=node.name)
+                what: Reason = Code.FOUND_CORRUPT(verdict=Verdict.CORRUPT, node=node.name)
+                if code_of(difference) == Code.COPY_CHANGED:
+                    what = Code.CHANGED_FILE_AT_PATH(node=node.name)
                 report.failures.add(what, f"{path}: {difference}")
             for path, why in outcome.refused:
                 report.failures.add(headed(f"cannot be imported from {node.name}", why), path)

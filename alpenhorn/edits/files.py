@@ -43,6 +43,16 @@ class _Facts(NamedTuple):
     md5sum: str | None
 
 
+class AcceptedCopy(NamedTuple):
+    """A copy that its owner changed, and whose contents become those of the file.
+
+    `registered`: when its reading began (naive UTC); what is written later is another change.
+    """
+
+    node_id: int
+    registered: datetime.datetime
+
+
 class Modified(NamedTuple):
     """The result of a change.
 
@@ -115,6 +125,7 @@ def modify(
     *,
     reverify: bool = True,
     known: tuple[int | None, str | None] | None = None,
+    accepted: AcceptedCopy | None = None,
 ) -> Modified:
     """Set the length (bytes) and the MD5 sum (hex, lower case), unless None.
 
@@ -122,7 +133,9 @@ def modify(
     failed pulls are deleted.  The evidence of good copies is kept, so that a pull may replace copies that do not match
     the new values.
     `known`: the length and MD5 sum that the file must have before.
-    Raises NotFound if the file was removed, Refused if it has other values than `known`.
+    `accepted`: the copy that was read; it becomes suspect, and the file counts as registered when it was read.
+    Raises NotFound if the file was removed, Refused if it has other values than `known`, or if the accepted copy is no
+    longer recorded as corrupt.
     """
     lock = index.dialect.for_update
 
@@ -141,6 +154,8 @@ def modify(
             changed["size_b"] = size_b
         if md5sum not in (None, (before.md5sum or "").lower()):
             changed["md5sum"] = md5sum
+        if changed and accepted is not None:
+            changed["registered"] = accepted.registered
         if not changed:
             return Modified(False, before.size_b, before.md5sum, [], [])
         settings = ", ".join(f"{column} = ?" for column in changed)
@@ -150,6 +165,13 @@ def modify(
         corrupt = [
             (copy_id, node_id) for copy_id, node_id, has, wants in copies if has == "X" and wants != "N"
         ]
+        if accepted is not None:
+            own = [(copy_id, at) for copy_id, at, has, _ in copies if at == accepted.node_id and has == "X"]
+            if not own:
+                raise Refused(
+                    "the state of the copy was changed in the meantime; nothing was changed; try again"
+                )
+            corrupt = [*own, *(one for one in corrupt if one not in own)]  # also a released one
         suspect = [*good, *corrupt] if reverify else []
         _doubt(index, [copy_id for copy_id, _ in suspect], now)
         if reverify:

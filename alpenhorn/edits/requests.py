@@ -10,6 +10,7 @@ from alpenhorn.index.bulk import chunks, in_chunks, marks, update
 from alpenhorn.index.connection import Index
 from alpenhorn.index.selections import SelectionPart
 from alpenhorn.listings.states import REQUEST_PENDING
+from alpenhorn.record.copies import to_replace
 
 
 def create(
@@ -49,6 +50,11 @@ def create_for(
         for some_marks, some in in_chunks(file_ids)
     ]
     return create(index, parts, node_id, group_id, now)
+
+
+def allow_replacement(index: Index, node_id: int, file_ids: Sequence[int]) -> int:
+    """Allow pulls to replace copies on a node that their owners changed; see `to_replace`."""
+    return index.retry(lambda: to_replace(index, node_id, file_ids))
 
 
 def cancel_selection(index: Index, parts: Sequence[SelectionPart]) -> int:

@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+import time
 from collections.abc import Callable, Sequence
+from math import inf
 from types import TracebackType
+from typing import NamedTuple
 
 from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
 from alpenhorn.fs import descriptors, own
 from alpenhorn.fs.abilities import Abilities
 from alpenhorn.fs.directories import OpenDirectories
-from alpenhorn.fs.syscalls import flush, rename_new, syncfs
+from alpenhorn.fs.syscalls import flush, rename_exchange, rename_new, syncfs
 from alpenhorn.fs.tree_lock import TreeLock
 from alpenhorn.reasons import Code
 
 PRIVATE = own.PRIVATE
 PARTS = "part-"  # prefix of a stage for one big file, kept for later runs
 
+MOST_ASIDE = 1000  # changed files of one name and second
+MOST_NAME_BYTES = 255
 _OPEN_DIRECTORIES = 200  # fewer if the limit on open files is low
 
 
@@ -30,6 +36,27 @@ class Occupied(AlpenhornError):
     """The path is occupied."""
 
     code = Code.PATH_OCCUPIED
+
+
+class Replacement(NamedTuple):
+    """The permission to replace what is at a path.
+
+    `since`: POSIX seconds; a regular file that was written since then is the work of its owner and stays.  `aside`: a
+    regular file is renamed, whatever its times.
+    """
+
+    since: float = inf
+    aside: bool = False
+
+
+class KeptAside(NamedTuple):
+    """The outcome for a placed file whose predecessor was renamed; `path`: the new one, relative to the root."""
+
+    path: str
+
+
+Outcome = OSError | UnsafePath | Occupied | KeptAside | None
+"""The outcome for a file: None or KeptAside if it was placed, or else the error."""
 
 
 class Stage:
@@ -86,50 +113,45 @@ class Stage:
         """
         syncfs(self.fd)
 
-    def place(
-        self, moves: Sequence[tuple[str, str, bool]], lock: TreeLock
-    ) -> list[OSError | UnsafePath | Occupied | None]:
+    def place(self, moves: Sequence[tuple[str, str, Replacement | None]], lock: TreeLock) -> list[Outcome]:
         """Rename flushed files of the stage to their final paths, and flush the directories.
 
-        `moves`: (name in the stage, path below the root, whether to replace a file there).  Missing
-        directories are created.  Returns None, or the error, for each.  Holds the tree lock up during the
-        renames.
+        `moves`: (name in the stage, path below the root, permission to replace a file there).  Missing
+        directories are created.  Holds the tree lock up during the renames.
         """
 
-        def move(number: int, directory: int, name: str) -> None:
-            source, _, replace = moves[number]
-            if replace:
-                _replace(source, self.fd, name, directory, paths[number])
-            else:
-                rename_new(source, name, self.fd, directory)
+        def move(number: int, directory: int, name: str) -> KeptAside | None:
+            source, path, replacement = moves[number]
+            if replacement is not None:
+                return _replace(source, self.fd, name, directory, path, replacement)
+            rename_new(source, name, self.fd, directory)
+            return None
 
         paths = [path for _, path, _ in moves]
         return self._put(paths, move, lock)
 
-    def link(
-        self, links: Sequence[tuple[int, str, bool]], lock: TreeLock
-    ) -> list[OSError | UnsafePath | Occupied | None]:
+    def link(self, links: Sequence[tuple[int, str, Replacement | None]], lock: TreeLock) -> list[Outcome]:
         """Hard link open files of this file system; `links` has descriptors instead of names, otherwise as `place`.
 
         Links the opened file, whatever its name refers to by now.
         """
 
-        def link(number: int, directory: int, name: str) -> None:
-            fd, _, replace = links[number]
-            if replace:
-                aside = f"link-{number}"
-                os.link(f"/proc/self/fd/{fd}", aside, dst_dir_fd=self.fd)
-                _replace(aside, self.fd, name, directory, paths[number])
-            else:
-                os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=directory)
+        def link(number: int, directory: int, name: str) -> KeptAside | None:
+            fd, path, replacement = links[number]
+            if replacement is not None:
+                staged = f"link-{number}"
+                os.link(f"/proc/self/fd/{fd}", staged, dst_dir_fd=self.fd)
+                return _replace(staged, self.fd, name, directory, path, replacement)
+            os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=directory)
+            return None
 
         paths = [path for _, path, _ in links]
         return self._put(paths, link, lock)
 
     def _put(
-        self, paths: Sequence[str], act: Callable[[int, int, str], None], lock: TreeLock
-    ) -> list[OSError | UnsafePath | Occupied | None]:
-        outcomes: list[OSError | UnsafePath | Occupied | None] = []
+        self, paths: Sequence[str], act: Callable[[int, int, str], KeptAside | None], lock: TreeLock
+    ) -> list[Outcome]:
+        outcomes: list[Outcome] = []
         most = descriptors.share(_OPEN_DIRECTORIES)
         while len(outcomes) < len(paths):
             first = len(outcomes)
@@ -144,7 +166,10 @@ class Stage:
                 try:
                     parents.flush()
                 except OSError as error:
-                    outcomes[first:] = [outcome or error for outcome in outcomes[first:]]
+                    outcomes[first:] = [
+                        error if outcome is None or isinstance(outcome, KeptAside) else outcome
+                        for outcome in outcomes[first:]
+                    ]
         return outcomes
 
     def publish(self, name: str) -> None:
@@ -170,22 +195,88 @@ class Stage:
 
 
 def _attempt(
-    act: Callable[[int, int, str], None], number: int, path: str, parents: OpenDirectories
-) -> OSError | UnsafePath | Occupied | None:
+    act: Callable[[int, int, str], KeptAside | None], number: int, path: str, parents: OpenDirectories
+) -> Outcome:
     try:
         directory, name = parents.of(path)
-        act(number, directory, name)
+        return act(number, directory, name)
     except FileExistsError:
         return Occupied(Code.PATH_OCCUPIED(path=repr(path)))
     except UnsafePath as error:
         return error
     except OSError as error:
         return OSError(error.errno, error.strerror, path)
+
+
+def _replace(
+    source: str, source_dir: int, name: str, directory: int, path: str, replacement: Replacement
+) -> KeptAside | None:
+    """Rename over an existing file or link; remove an empty directory first.
+
+    Raises FileExistsError if the owner of the file has changed it.
+    """
+    from alpenhorn.fs.newer import written_since  # few pulls replace a file
+
+    try:
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        rename_new(source, name, source_dir, directory)
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        _replace_irregular(source, source_dir, name, directory, path)
+    elif replacement.aside:
+        kept = _put_aside(name, directory, directory, name, status)
+        rename_new(source, name, source_dir, directory)
+        return KeptAside(os.path.join(os.path.dirname(path), kept))
+    elif written_since(status, replacement.since):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+    else:
+        _exchange(source, source_dir, name, directory, status, replacement.since)
     return None
 
 
-def _replace(source: str, source_dir: int, name: str, directory: int, path: str) -> None:
-    """Rename over an existing file or link; remove an empty directory first."""
+def _exchange(
+    source: str, source_dir: int, name: str, directory: int, before: os.stat_result, since: float
+) -> None:
+    """Replace the file with the status `before`, but not one that its owner puts there at the same moment."""
+    if not rename_exchange(source, name, source_dir, directory):
+        os.rename(source, name, src_dir_fd=source_dir, dst_dir_fd=directory)
+        return
+    old = os.stat(source, dir_fd=source_dir, follow_symlinks=False)
+    # The exchange itself sets the status change time.
+    if _content(old) != _content(before) and old.st_mtime >= since:
+        ours = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        rename_exchange(source, name, source_dir, directory)
+        back = os.stat(source, dir_fd=source_dir, follow_symlinks=False)
+        if _content(back) != _content(ours):  # the owner has replaced it once more
+            _put_aside(source, source_dir, directory, name, back)
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+    os.unlink(source, dir_fd=source_dir)
+
+
+def _content(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _put_aside(source: str, source_dir: int, directory: int, name: str, status: os.stat_result) -> str:
+    """Rename a changed file to a new name beside `name`, and return that name.
+
+    Imports ignore it, since it begins with a dot.  Never replaces anything.
+    """
+    at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(status.st_mtime))
+    for number in range(1, MOST_ASIDE):
+        ending = f".changed-{at}" + (f"-{number}" if number > 1 else "")
+        stem = os.fsencode(name)[: MOST_NAME_BYTES - len(ending) - 1].decode(errors="ignore")
+        kept = f".{stem}{ending}"
+        try:
+            rename_new(source, kept, source_dir, directory)
+        except FileExistsError:
+            continue
+        return kept
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+
+
+def _replace_irregular(source: str, source_dir: int, name: str, directory: int, path: str) -> None:
     try:
         os.rename(source, name, src_dir_fd=source_dir, dst_dir_fd=directory)
     except IsADirectoryError:

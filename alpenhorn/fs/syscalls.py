@@ -10,6 +10,7 @@ from typing import Any
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
+_RENAME_EXCHANGE = 2
 _SYNC_FILE_RANGE_WRITE = 2
 _NO_FLAG = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP})
@@ -72,6 +73,17 @@ def rename_noreplace(source: str, target: str, source_dir: int, target_dir: int)
     with EINVAL.
     """
     _call("renameat2", source_dir, os.fsencode(source), target_dir, os.fsencode(target), _RENAME_NOREPLACE)
+
+
+def rename_exchange(source: str, target: str, source_dir: int, target_dir: int) -> bool:
+    """Exchange two names atomically; return False if the file system does not support it."""
+    try:
+        _call("renameat2", source_dir, os.fsencode(source), target_dir, os.fsencode(target), _RENAME_EXCHANGE)
+    except OSError as error:
+        if error.errno not in _NO_FLAG:
+            raise
+        return False
+    return True
 
 
 def _rename_reserved(source: str, target: str, source_dir: int, target_dir: int) -> None:

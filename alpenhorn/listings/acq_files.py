@@ -8,7 +8,7 @@ from typing import NamedTuple
 from alpenhorn.index.bulk import at_most
 from alpenhorn.index.connection import Index
 from alpenhorn.listings.files import GROUP_RANK
-from alpenhorn.listings.states import RANKS, group_word, word
+from alpenhorn.listings.states import RANKS, changed, group_word, word
 
 
 class AcqFile(NamedTuple):
@@ -26,6 +26,7 @@ class _OnNode(NamedTuple):
     md5sum: str | None
     has_file: str
     wants_file: str
+    changed: int | None
 
 
 class _InGroup(NamedTuple):
@@ -49,10 +50,11 @@ def files(index: Index, acq_id: int, *, limit: int | None = None) -> Iterator[Ac
 
 def on_node(index: Index, acq_id: int, node_id: int, removed: bool = False) -> Iterator[AcqFile]:
     """Yield the files with a present, suspect or missing copy on the node; with `removed`, also with a removed one."""
-    sql = FILES.format(details=", c.has_file, c.wants_file", join=ON_NODE)
+    sql = FILES.format(details=f", c.has_file, c.wants_file, {changed('c')} AS changed", join=ON_NODE)
     for file in index.stream(_OnNode, sql, (node_id, acq_id)):
         if removed or file.has_file != "N" or file.wants_file == "Y":
-            yield AcqFile(file.name, file.size_b, file.md5sum, word(file.has_file, file.wants_file))
+            state = word(file.has_file, file.wants_file, bool(file.changed))
+            yield AcqFile(file.name, file.size_b, file.md5sum, state)
 
 
 def in_group(index: Index, acq_id: int, group_id: int, removed: bool = False) -> Iterator[AcqFile]:

@@ -10,7 +10,7 @@ from alpenhorn.index.bulk import at_most, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.listings.requests import RequestState, request_state
-from alpenhorn.listings.states import HEALTHY, condition, group_word, word
+from alpenhorn.listings.states import HEALTHY, changed, condition, group_word, word
 
 
 class FileFilter(NamedTuple):
@@ -60,6 +60,7 @@ class _FileColumns(NamedTuple):
     wants_file: str | None = None
     space_b: int | None = None
     best_rank: int | None = None
+    changed: int | None = None
 
 
 class CopyRow(NamedTuple):
@@ -73,6 +74,7 @@ class CopyRow(NamedTuple):
     size_b: int | None
     space_b: int | None
     last_update: datetime | None
+    changed: bool
 
     @property
     def path(self) -> str:
@@ -80,7 +82,7 @@ class CopyRow(NamedTuple):
 
     @property
     def state(self) -> str:
-        return word(self.has_file, self.wants_file)
+        return word(self.has_file, self.wants_file, self.changed)
 
 
 class FileRequestRow(NamedTuple):
@@ -107,7 +109,7 @@ FILES = """
 """
 COPIES = """
     SELECT a.name AS acq__name, f.name, n.name AS node__name, g.name AS group__name, c.has_file, c.wants_file, c.ready,
-           f.size_b, c.size_b AS space_b__size_b, c.last_update
+           f.size_b, c.size_b AS space_b__size_b, c.last_update, {changed} AS changed
     FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id JOIN archiveacq a ON a.id = f.acq_id
     JOIN storagenode n ON n.id = c.node_id JOIN storagegroup g ON g.id = n.group_id
     WHERE {where} ORDER BY a.name, f.name, n.name
@@ -133,7 +135,7 @@ def files(
     details, join = "", ""
     values: list[Any] = []
     if node_id:
-        details = ", d.has_file, d.wants_file, d.size_b AS space_b__size_b"
+        details = f", d.has_file, d.wants_file, d.size_b AS space_b__size_b, {changed('d')} AS changed"
         join = " LEFT JOIN archivefilecopy d ON d.file_id = f.id AND d.node_id = ?"
         values.append(node_id)
     elif group_id:
@@ -144,7 +146,7 @@ def files(
     for row in index.stream(_FileColumns, sql, (*values, *bounds), registered=moment):
         state = None
         if node_id:
-            state = word(row.has_file, row.wants_file)
+            state = word(row.has_file, row.wants_file, bool(row.changed))
         elif group_id:
             state = group_word(row.best_rank)
         yield FileRow(row.acq, row.name, row.size_b, row.md5sum, row.registered, state, row.space_b)
@@ -207,19 +209,19 @@ def copies(index: Index, chosen: FileFilter, *, limit: int | None = None) -> Ite
     if chosen.acqs:
         terms.append(f"f.acq_id IN ({marks(chosen.acqs)})")
         values += chosen.acqs
-    sql = COPIES.format(where=" AND ".join(terms)) + at_most(limit)
-    yield from index.stream(CopyRow, sql, values, ready=bool, last_update=moment)
+    sql = COPIES.format(changed=changed("c"), where=" AND ".join(terms)) + at_most(limit)
+    yield from index.stream(CopyRow, sql, values, ready=bool, last_update=moment, changed=bool)
 
 
 def copies_of(index: Index, file_id: int) -> list[CopyRow]:
     """Return all copies of a file, in any state."""
-    sql = COPIES.format(where="c.file_id = ?")
-    return index.facts(CopyRow, sql, (file_id,), ready=bool, last_update=moment)
+    sql = COPIES.format(changed=changed("c"), where="c.file_id = ?")
+    return index.facts(CopyRow, sql, (file_id,), ready=bool, last_update=moment, changed=bool)
 
 
 def copy_of(index: Index, file_id: int, node_id: int) -> CopyRow | None:
-    sql = COPIES.format(where="c.file_id = ? AND c.node_id = ?")
-    return index.fact(CopyRow, sql, (file_id, node_id), ready=bool, last_update=moment)
+    sql = COPIES.format(changed=changed("c"), where="c.file_id = ? AND c.node_id = ?")
+    return index.fact(CopyRow, sql, (file_id, node_id), ready=bool, last_update=moment, changed=bool)
 
 
 def details(index: Index, file_id: int) -> FileRow:

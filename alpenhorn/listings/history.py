@@ -77,9 +77,10 @@ OLD_RUNS = """
 # Not the newest event, whose number SQLite would use again for the next: a manifest that includes the former would seem
 # to include the latter.  Nor events about a node that its manifest does not include yet: without them it would seem up
 # to date.
+# Nor the events that tell which copies their owners changed: runs and listings need them.
 OLD_EVENTS = """
     FROM sync_event e
-    WHERE e.at < ? AND e.id < (SELECT last FROM (SELECT MAX(id) AS last FROM sync_event) l)
+    WHERE e.at < ? AND e.what <> 'changed' AND e.id < (SELECT last FROM (SELECT MAX(id) AS last FROM sync_event) l)
       AND NOT EXISTS (SELECT 1 FROM sync_node s
                       WHERE s.node_id = e.node_id AND s.host IS NOT NULL AND s.event_id < e.id)
 """

@@ -19,13 +19,30 @@ CONDITIONS = {
 }
 HEALTHY = CONDITIONS["healthy"]
 
+
+def changed(copy: str) -> str:
+    """Return the condition that the owner of a copy changed it; `copy`: the name of its row in the statement.
+
+    The last of these events of a copy tells what a check or import found.
+    """
+    return (
+        f"({copy}.has_file = 'X' AND 'changed' = (SELECT e.what FROM sync_event e WHERE e.file_id = {copy}.file_id"
+        f" AND e.node_id = {copy}.node_id AND e.what IN ('corrupt', 'changed') ORDER BY e.id DESC LIMIT 1))"
+    )
+
+
+CONDITIONS["changed"] = f"{CONDITIONS['corrupt']} AND {changed('c')}"
+
 # Best first: INSTR of it orders the states of a group's copies.
 RANKS = "YMXN"
 GROUP_WORDS = {"Y": "Present", "M": "Suspect", "X": "Corrupt", "N": ABSENT}
 
 
-def word(has: str | None, wants: str | None) -> str:
-    """Return the word for a copy's state; `has` None: there is no row."""
+def word(has: str | None, wants: str | None, changed: bool = False) -> str:
+    """Return the word for a copy's state; `has` None: there is no row.
+
+    `changed`: its owner changed it after it was registered.
+    """
     if has is None:
         return ABSENT
     if has == "N":
@@ -35,7 +52,7 @@ def word(has: str | None, wants: str | None) -> str:
     if has == "M":
         return "Suspect"
     if has == "X":
-        return "Corrupt"
+        return "Changed" if changed else "Corrupt"
     return "Removable" if wants == "M" else "Healthy"
 
 

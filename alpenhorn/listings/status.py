@@ -20,7 +20,7 @@ from alpenhorn.listings.backups import Backups
 from alpenhorn.listings.host_runs import HostRuns
 from alpenhorn.listings.kept_releases import Kept
 from alpenhorn.listings.runs import COLUMNS, RunRow, run_rows
-from alpenhorn.listings.states import CONDITIONS
+from alpenhorn.listings.states import CONDITIONS, changed
 from alpenhorn.listings.stats import fullness
 from alpenhorn.model.conditions import Condition
 from alpenhorn.model.deletions import Evidence
@@ -38,7 +38,8 @@ class NodeStatus(NamedTuple):
     node as source, both as (files, bytes).  `mendable`: number of corrupt and missing copies that could be requested
     from a good copy and are not yet.  `free_inodes`: None unless they are few.  `kept`: released copies that runs do
     not delete.  `away`: if the node may be absent, and is.  `verified`: of nodes with auto_verify, when the good copy
-    that was not read for the longest time was last read; None if unknown.
+    that was not read for the longest time was last read; None if unknown.  `changed`: number of the corrupt copies that
+    their owners changed; `example`: the path of one.
     """
 
     node: storage.NodeRow
@@ -55,6 +56,8 @@ class NodeStatus(NamedTuple):
     kept: Kept | None = None
     away: Absence | None = None
     verified: datetime | None = None
+    changed: int = 0
+    example: str = ""
 
 
 class Lost(NamedTuple):
@@ -62,6 +65,14 @@ class Lost(NamedTuple):
 
     files: int
     example: str
+
+
+class _Changed(NamedTuple):
+    """Copies on a node that their owners changed, and the id of the first file."""
+
+    node_id: int
+    copies: int
+    first: int
 
 
 class Unverifiable(NamedTuple):
@@ -129,7 +140,7 @@ WRONG = """
 # A pull can replace a copy if its group has no good copy, and both its node and a node with a good copy are active.
 MENDABLE = """
     SELECT c.node_id, COUNT(*) FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id
-    WHERE c.node_id IN ({marks}) AND {state} AND n.active = 1
+    WHERE c.node_id IN ({marks}) AND {state} AND n.active = 1 AND NOT COALESCE({changed}, 0)
       AND EXISTS (SELECT 1 FROM archivefilecopy d JOIN storagenode m ON m.id = d.node_id
                   WHERE d.file_id = c.file_id AND d.has_file = 'Y' AND m.active = 1)
       AND NOT EXISTS (SELECT 1 FROM archivefilecopy d JOIN storagenode m ON m.id = d.node_id
@@ -137,6 +148,10 @@ MENDABLE = """
       AND NOT EXISTS (SELECT 1 FROM archivefilecopyrequest q WHERE q.file_id = c.file_id
                       AND q.group_to_id = n.group_id AND +q.completed = 0 AND +q.cancelled = 0)
     GROUP BY c.node_id
+"""
+CHANGED = f"""
+    SELECT c.node_id, COUNT(*) AS copies, MIN(c.file_id) AS first__file_id FROM archivefilecopy c
+    WHERE c.node_id IN ({{marks}}) AND {CONDITIONS["changed"]} GROUP BY c.node_id
 """
 LOST = """
     SELECT c.file_id FROM archivefilecopy c WHERE c.node_id IN ({marks}) AND {state}
@@ -184,6 +199,7 @@ def status(index: Index, evidence: Evidence) -> Status:
     wrong = _wrong(index, ids)
     bad = sorted({node_id for node_id, has in wrong if has in ("X", "N")})
     mendable = _mendable(index, bad)
+    altered = _changed(index, sorted({node_id for node_id, has in wrong if has == "X"}))
     good = _good_bytes(index, [node.id for node in rows if node.max_total_gb or node.avail_gb is not None])
     imports: dict[int, int] = dict(index.execute(IMPORTS).fetchall())
     outgoing: dict[str, tuple[int, int]] = {}
@@ -217,6 +233,8 @@ def status(index: Index, evidence: Evidence) -> Status:
             free_inodes=few.get(node.id),
             kept=kept.get(node.id),
             away=away.get(node.id),
+            changed=altered[node.id].copies if node.id in altered else 0,
+            example=_path(index, altered[node.id].first) if node.id in altered else "",
             verified=_oldest(index, node.id) if node.active and (node.auto_verify or 0) > 0 else None,
         )
         for node in rows
@@ -259,7 +277,7 @@ def _mendable(index: Index, ids: Sequence[int]) -> dict[int, int]:
     found: dict[int, int] = {}
     for some in chunks(ids):
         for state in BAD:
-            sql = MENDABLE.format(marks=marks(some), state=state)
+            sql = MENDABLE.format(marks=marks(some), state=state, changed=changed("c"))
             for node_id, copies in index.execute(sql, tuple(some)):
                 found[node_id] = found.get(node_id, 0) + copies
     return found
@@ -275,8 +293,20 @@ def _lost(index: Index, ids: Sequence[int]) -> Lost | None:
         first = least if first is None else first
     if first is None:
         return None
-    file = index.fact(_Example, PATH, (first,))
-    return Lost(files, f"file {first}" if file is None else f"{file.acq}/{file.name}")
+    return Lost(files, _path(index, first))
+
+
+def _path(index: Index, file_id: int) -> str:
+    file = index.fact(_Example, PATH, (file_id,))
+    return f"file {file_id}" if file is None else f"{file.acq}/{file.name}"
+
+
+def _changed(index: Index, ids: Sequence[int]) -> dict[int, _Changed]:
+    found: dict[int, _Changed] = {}
+    for some in chunks(ids):
+        rows = index.facts(_Changed, CHANGED.format(marks=marks(some)), tuple(some))
+        found.update((row.node_id, row) for row in rows)
+    return found
 
 
 def _unverifiable(index: Index) -> Unverifiable | None:

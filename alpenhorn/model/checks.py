@@ -1,5 +1,6 @@
 """Data of checks: the copies to read, and the results."""
 
+from math import inf
 from typing import NamedTuple
 
 from alpenhorn.model.nodes import NodeFact
@@ -31,7 +32,8 @@ class CheckFile(NamedTuple):
     """One file of a check job.
 
     `has_file` and `wants_file`: those when the job was made; the result applies to a copy in that
-    state only.
+    state only.  `since`: POSIX seconds since which the copy is known to be good; other data that was written later is
+    the work of its owner.
     """
 
     copy_id: int
@@ -41,6 +43,7 @@ class CheckFile(NamedTuple):
     md5sum: str | None
     has_file: str = "M"
     wants_file: str = "Y"
+    since: float = inf
 
 
 class CheckJob(NamedTuple):
@@ -49,10 +52,17 @@ class CheckJob(NamedTuple):
 
 
 class CheckResult(NamedTuple):
-    """The result for one file.  `linked`: the file has more than one hard link."""
+    """The result for one file.
+
+    `linked`: the file has more than one hard link.  `began`: POSIX seconds at which its job began; 0: unknown.
+    `modified`: of a corrupt file that was written after the copy was last known to be good: when that was; "" for
+    others.
+    """
 
     file: CheckFile
     verdict: Verdict
     space_b: int | None = None
     error: Why = ""
     linked: bool = False
+    began: float = 0.0
+    modified: str = ""

@@ -1,6 +1,7 @@
 """Data of deletions: the copies that may be deleted, and the jobs and results."""
 
 from collections.abc import Mapping
+from math import inf
 from typing import NamedTuple
 
 from alpenhorn.model.nodes import NodeFact
@@ -23,7 +24,7 @@ class DeletionFact(NamedTuple):
     `by_rule`: an autoclean rule releases the copy.  `space_b`: bytes on the medium, if known.  `twice`: the
     index has more than one row for this copy.  `restored`: why the index is older than the disks.
     `merely_found`: a different file is at the path, and no good copy was ever recorded there.  `fault`: why
-    its rows are inconsistent; "" if they are not.
+    its rows are inconsistent; "" if they are not.  `since`: as in `CheckFile`.
     """
 
     copy_id: int
@@ -51,6 +52,7 @@ class DeletionFact(NamedTuple):
     restored: str = ""
     merely_found: bool = False
     fault: Why = ""
+    since: float = 0.0
 
 
 class Evidence(NamedTuple):
@@ -75,7 +77,7 @@ class DeleteFile(NamedTuple):
 
     `keepers`: ids of the nodes whose copies were counted; they are looked at before the removal.  `spare`:
     number of them that may fail while enough copies remain.  `length`: the length that the keepers' copies
-    must have; None: `size_b`, if set.
+    must have; None: `size_b`, if set.  `since`: as in `CheckFile`.
     """
 
     copy_id: int
@@ -87,6 +89,7 @@ class DeleteFile(NamedTuple):
     keepers: tuple[int, ...] = ()
     spare: int = 0
     length: int | None = None
+    since: float = inf
 
 
 class DeleteJob(NamedTuple):

@@ -1,5 +1,6 @@
 """Data of imports: found files, and the jobs and results."""
 
+from math import inf
 from typing import NamedTuple
 
 from alpenhorn.model.nodes import NodeFact
@@ -45,7 +46,7 @@ class DetectJob(NamedTuple):
 
 
 class ImportFile(NamedTuple):
-    """A found file to hash.  `known`: its entry in the index; None for a new file.
+    """A found file to hash.  `known`: its entry in the index; None for a new file.  `since`: as in `CheckFile`.
 
     A file at another path than `target` is at the top of the root, and is moved to there.
     """
@@ -54,6 +55,7 @@ class ImportFile(NamedTuple):
     acq: str
     name: str
     known: KnownFile | None = None
+    since: float = inf
 
     @property
     def target(self) -> str:
@@ -113,9 +115,11 @@ class ImportedFile(NamedTuple):
 
 
 class ImportResult(NamedTuple):
-    """The result for one file.  `linked`: the file has more than one hard link.
+    """The result for one file.
 
-    `moved`: it was moved from the top of the root; `file` has its new path.
+    `linked`: the file has more than one hard link.  `moved`: it was moved from the top of the root; `file` has its new
+    path.  `modified`: if the file was written after the copy in the index was last known to be good, when that was; ""
+    otherwise.  `began`: POSIX seconds at which its job began; 0: unknown.
     """
 
     file: ImportFile
@@ -126,3 +130,5 @@ class ImportResult(NamedTuple):
     error: Why = ""
     linked: bool = False
     moved: bool = False
+    modified: str = ""
+    began: float = 0.0

@@ -5,11 +5,12 @@ claimed, a PullFile of a PullJob when it is carried out, and a PullResult when i
 """
 
 from enum import StrEnum
+from math import inf
 from typing import NamedTuple
 
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import AttemptFact, Blame, Verdict
-from alpenhorn.reasons import Why
+from alpenhorn.reasons import Reason, Why
 
 
 class Method(StrEnum):
@@ -29,7 +30,9 @@ class PullFact(NamedTuple):
     copy, None if it has no row.  `at_group`: (node id, has_file) of the copies on the group's nodes.
     `claimed_by`: host and run with a live claim on it.
 
-    `once_good`: ids of the nodes in `at_group` whose corrupt copy was once good and may be replaced; `found`:
+    `once_good`: ids of the nodes in `at_group` whose corrupt copy was once good and may be replaced; `since`:
+    (node id, time) since when, as in `CheckFile`; `aside`: ids of those whose copy may also be replaced if its
+    owner changed it, which is then kept under another name; `found`:
     (node id, result of the check) of those whose corrupt copy never was.  `same_path`: (node id, acquisition)
     of another file that is or may be at the same path on a node of the group.  `fault`: why the rows are
     inconsistent; "" if they are not.
@@ -49,16 +52,19 @@ class PullFact(NamedTuple):
     attempt: AttemptFact | None = None
     claimed_by: str | None = None
     once_good: tuple[int, ...] = ()
-    found: tuple[tuple[int, str], ...] = ()
+    found: tuple[tuple[int, Reason], ...] = ()
     same_path: tuple[tuple[int, str], ...] = ()
     fault: Why = ""
+    since: tuple[tuple[int, float], ...] = ()
+    aside: tuple[int, ...] = ()
 
 
 class PullFile(NamedTuple):
     """One file of a pull job.
 
     `path`: relative to both roots.  `replace`: the destination has a corrupt copy, once good, to replace.
-    `fence`: the fence of the claim under which it is pulled.
+    `fence`: the fence of the claim under which it is pulled.  `since`: as in `CheckFile`; what is at the path is not
+    replaced if it was written since then.  `aside`: what is there is renamed.
     """
 
     request_id: int
@@ -68,6 +74,8 @@ class PullFile(NamedTuple):
     md5sum: str
     replace: bool = False
     fence: int = 1
+    since: float = inf
+    aside: bool = False
 
 
 class PullJob(NamedTuple):
@@ -90,7 +98,8 @@ class PullResult(NamedTuple):
 
     `space_b`: bytes on the medium.  `blame`, `error`: set if the pull failed.  `unmounted`: it failed because
     the source's storage was not seen on its host.  `advanced`: the connection ended before or during this
-    file, but other data of the job had arrived; the next run continues from there.
+    file, but other data of the job had arrived; the next run continues from there.  `aside`: the name of the
+    changed file that it replaced, relative to the root.
     """
 
     file: PullFile
@@ -103,3 +112,4 @@ class PullResult(NamedTuple):
     error: Why = ""
     unmounted: bool = False
     advanced: bool = False
+    aside: str = ""

@@ -89,6 +89,7 @@ class Verdict(StrEnum):
     GOOD = "good"
     MISSING = "missing"
     CORRUPT = "corrupt"
+    CHANGED = "changed"  # written by its owner after it was registered; decided when it is recorded
     UNREADABLE = "unreadable"
     AWAY = "on tape only"  # also of pulls: the source was not read, since that would wait for tape
     # of deletions; also MISSING, FAILED, and CORRUPT (a different file, left alone)

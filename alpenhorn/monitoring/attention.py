@@ -104,9 +104,19 @@ def items(found: Status, states: Mapping[int, RunState], backup_within_s: float)
                 Code.BAD_COPIES_REPLACEABLE(copies=text, node=node.node.name),
                 f"alpenhorn repair --node {quote(node.node.name)}",
             )
+    for node in found.nodes:
+        if node.changed:
+            name = node.node.name
+            text = formats.count(node.changed, "copy was", "copies were")
+            where = f", on host {node.node.host}" if node.node.host else ""
+            yield _of_node(
+                node.node,
+                Code.COPIES_CHANGED(copies=text, node=name, where=where, example=quote(node.example)),
+                f"alpenhorn file find --node {name} --changed",
+            )
     for wrong in ("corrupt", "missing", "suspect"):
         for node in found.nodes:
-            copies = getattr(node, wrong)
+            copies = getattr(node, wrong) - (node.changed if wrong == "corrupt" else 0)
             if copies:
                 name = node.node.name
                 text = formats.count(copies, f"{wrong} copy", f"{wrong} copies")

@@ -19,7 +19,7 @@ from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.inodes import Inodes
 from alpenhorn.plan.paths import unsafe
 from alpenhorn.plan.space import Space
-from alpenhorn.reasons import Code, Reason, Why
+from alpenhorn.reasons import Code, Reason, Why, code_of
 
 SAME_PATH_ARRIVING = Code.SAME_PATH_ARRIVING()
 RETRY = "alpenhorn request retry ID"
@@ -65,6 +65,7 @@ class PullDecision(NamedTuple):
         assert fact.size_b is not None and fact.md5sum is not None
         # Only a former good copy is replaced; anything else may belong to someone.
         replace = self.node_id in fact.once_good and (self.node_id, "X") in fact.at_group
+        since = next((since for node_id, since in fact.since if node_id == self.node_id), 0.0)
         return PullFile(
             fact.request_id,
             fact.file_id,
@@ -73,6 +74,8 @@ class PullDecision(NamedTuple):
             fact.md5sum.lower(),
             replace,
             self.fence,
+            since,
+            self.node_id in fact.aside,
         )
 
 
@@ -159,7 +162,8 @@ class PullPlanner:
             for at, found in fact.found:
                 if at in self.nodes and self.nodes[at].host == self.host:
                     node = self.nodes[at]
-                    return PullDecision(fact, Choice.SKIP, foreign_file(node.name, RETRY), node, found=found)
+                    why = unknown_file(node.name, found, RETRY)
+                    return PullDecision(fact, Choice.SKIP, why, node, found=found)
             return PullDecision(fact, Choice.WAIT, WAITS)
         route = self._route(fact.node_from_id, fact.group_to_id)
         if isinstance(route, Refusal):
@@ -180,6 +184,9 @@ class PullPlanner:
         if isinstance(node_id, Refusal):
             return _refused(fact, node_id)
         node = self.nodes[node_id]
+        for at, found in fact.found:
+            if at == node_id and code_of(found) == Code.COPY_CHANGED:
+                return PullDecision(fact, Choice.SKIP, unknown_file(node.name, found), node, found=found)
         for at, shared in fact.same_path:
             if at == node_id:
                 return PullDecision(fact, Choice.SKIP, same_path(shared, node.name), node)
@@ -347,6 +354,16 @@ def _refused(fact: PullFact, refusal: Refusal) -> PullDecision:
 def foreign_file(node: str, then: str = "") -> Reason:
     """Return the reason for not overwriting a foreign file.  `then`: the command to run after it is moved."""
     return Code.FOREIGN_FILE_AT_PATH(node=node, then=then or f"alpenhorn file verify FILE {node}")
+
+
+def unknown_file(node: str, found: str, then: str = "") -> Reason:
+    """Return the reason for not overwriting what is not known to be a corrupt copy.
+
+    `found`: the result of the check of it; `then`: as for `foreign_file`.
+    """
+    if code_of(found) == Code.COPY_CHANGED:
+        return Code.CHANGED_FILE_AT_PATH(node=node)
+    return foreign_file(node, then)
 
 
 def same_path(acq: str, node: str) -> Reason:

@@ -12,20 +12,22 @@ from alpenhorn.model.copies import HasFile, WantsFile
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.model.pulls import PullFact
 from alpenhorn.model.repair import BadCopy, GoodCopy
-from alpenhorn.plan.pulls import file_fault, foreign_file, in_brackets
-from alpenhorn.reasons import Code, Why
+from alpenhorn.plan.pulls import file_fault, in_brackets, unknown_file
+from alpenhorn.reasons import Code, Why, code_of
 
 
 class RepairDecision(NamedTuple):
     """The source node for a repair, or 0 and the reason.
 
     `under_way`: a request is already pending.  `found`: the result of the check of a file that is not replaced.
+    `aside`: the copy was changed by its owner, and its file is to be kept under another name.
     """
 
     source_id: int
     why: Why = ""
     under_way: bool = False
     found: str = ""
+    aside: bool = False
 
 
 class _Source(NamedTuple):
@@ -40,7 +42,8 @@ class _Source(NamedTuple):
 class RepairPlanner:
     """Chooses the sources for repairs.
 
-    `nodes` and `groups`: all, by id; `remote`: returns the remote object of a node.
+    `nodes` and `groups`: all, by id; `remote`: returns the remote object of a node; `replace`: also replace copies that
+    their owners changed.
     """
 
     def __init__(
@@ -48,13 +51,21 @@ class RepairPlanner:
         nodes: Mapping[int, NodeFact],
         groups: Mapping[int, GroupFact],
         remote: Callable[[NodeFact], Remote],
+        replace: bool = False,
     ) -> None:
         self.nodes = nodes
         self.groups = groups
         self.remote = remote
+        self.replace = replace
         self._sources: dict[tuple[int, int], _Source] = {}
 
     def choose(self, copy: BadCopy) -> RepairDecision:
+        aside = self.replace and not copy.once_good and code_of(copy.found) == Code.COPY_CHANGED
+        decision = self._choose(copy._replace(once_good=copy.once_good or aside))
+        served = decision.source_id or decision.under_way
+        return decision._replace(aside=True) if aside and served else decision
+
+    def _choose(self, copy: BadCopy) -> RepairDecision:
         node = self.nodes[copy.node_id]
         wrong = self._trouble(node) or file_fault(copy.acq, copy.name, copy.size_b, copy.md5sum)
         if wrong:
@@ -67,7 +78,7 @@ class RepairPlanner:
         if inside:
             return RepairDecision(0, Code.GROUP_HAS_GOOD_COPY(other=inside[0], node=node.name))
         if good and copy.has_file == HasFile.CORRUPT and not copy.once_good:
-            return RepairDecision(0, foreign_file(node.name), found=copy.found)
+            return RepairDecision(0, unknown_file(node.name, copy.found), found=copy.found)
         if copy.requested:
             return RepairDecision(0, Code.REQUEST_PENDING(), under_way=True)
         if not good:
@@ -158,14 +169,17 @@ class Repairs:
     """The repairs of a set of copies.
 
     `requests`: file ids by (source id, node id); `wanted`: their amounts; `left`: amounts that are not requested, by
-    (node id, reason, whether a request is pending).
+    (node id, reason, whether a request is pending); `aside`: ids of the files that were changed, by node id.
     """
 
     requests: dict[tuple[int, int], list[int]] = field(default_factory=dict)
     wanted: dict[tuple[int, int], RepairAmount] = field(default_factory=dict)
     left: dict[tuple[int, Why, bool], RepairAmount] = field(default_factory=dict)
+    aside: dict[int, list[int]] = field(default_factory=dict)
 
     def add(self, copy: BadCopy, decision: RepairDecision) -> None:
+        if decision.aside:
+            self.aside.setdefault(copy.node_id, []).append(copy.file_id)
         if decision.source_id:
             self.requests.setdefault((decision.source_id, copy.node_id), []).append(copy.file_id)
             amount = self.wanted.setdefault((decision.source_id, copy.node_id), RepairAmount())
@@ -182,6 +196,11 @@ class Repairs:
     def files(self) -> int:
         """Number of copies to request."""
         return sum(amount.files for amount in self.wanted.values())
+
+    @property
+    def changed(self) -> int:
+        """Number of changed files to keep under another name."""
+        return sum(map(len, self.aside.values()))
 
     @property
     def unrepairable(self) -> int:

@@ -21,11 +21,18 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.record.attempts import Failure, failed, succeeded
-from alpenhorn.record.copies import became_good, file_facts, once_good, verified, with_evidence
+from alpenhorn.record.copies import became_good, file_facts, never_good, once_good, verified, with_evidence
 from alpenhorn.record.place import node_unmoved
 from alpenhorn.record.run import Run, events
 
-STATE = {Verdict.GOOD: "Y", Verdict.MISSING: "N", Verdict.CORRUPT: "X", Verdict.UNREADABLE: "M"}
+STATE = {
+    Verdict.GOOD: "Y",
+    Verdict.MISSING: "N",
+    Verdict.CORRUPT: "X",
+    Verdict.CHANGED: "X",
+    Verdict.UNREADABLE: "M",
+}
+CONCLUSIVE = (Verdict.GOOD, Verdict.MISSING, Verdict.CORRUPT, Verdict.CHANGED)
 SUMS = (
     "node_id",
     "generation",
@@ -39,11 +46,13 @@ LEFT_OVER = Code.RELEASED_COPY_GONE()
 class Settled(NamedTuple):
     """`moved`: nothing was recorded, since the node was moved after the copies were read.
 
-    `never_good`: ids of corrupt files whose copies were never recorded as good.
+    `never_good`: ids of corrupt files whose copies were never recorded as good; `changed`: of files that their owners
+    changed.
     """
 
     moved: bool = False
     never_good: frozenset[int] = frozenset()
+    changed: frozenset[int] = frozenset()
 
 
 class _CheckedCopyNow(NamedTuple):
@@ -68,9 +77,8 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult
         # A changed copy was settled by another program, or by this run if the answer to the commit was lost.
         now = _unchanged(index, [result.file for result in results])
         current = [result for result in results if result.file.copy_id in now]
-        conclusive = [
-            result for result in current if result.verdict in (Verdict.GOOD, Verdict.MISSING, Verdict.CORRUPT)
-        ]
+        current = _changed_or_corrupt(index, node, current)
+        conclusive = [result for result in current if result.verdict in CONCLUSIVE]
         for verdict in STATE:
             _change_state(index, run, node, [result for result in current if result.verdict is verdict], now)
         _write_space(index, [result for result in conclusive if _changes(result)], now)
@@ -78,13 +86,34 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult
         forget(index, node.id, [r.file.file_id for r in conclusive if r.verdict is Verdict.MISSING])
         bad = [result for result in current if result.verdict in (Verdict.CORRUPT, Verdict.UNREADABLE)]
         once_good(index, node.id, [result.file.file_id for result in bad if result.file.has_file == "Y"])
+        # Without the evidence, no pull replaces what the owner of the file has written.
+        changed = [result.file.file_id for result in conclusive if result.verdict is Verdict.CHANGED]
+        never_good(index, node.id, changed)
         succeeded(index, "check", [result.file.copy_id for result in conclusive])
         unread = [result for result in current if result.verdict in (Verdict.UNREADABLE, Verdict.FAILED)]
         failed(index, run, "check", [_failure(node, result) for result in unread])
         corrupt = [result.file.file_id for result in conclusive if result.verdict is Verdict.CORRUPT]
-        return Settled(never_good=frozenset(corrupt) - with_evidence(index, node.id, corrupt))
+        return Settled(
+            never_good=frozenset(corrupt) - with_evidence(index, node.id, corrupt), changed=frozenset(changed)
+        )
 
     return index.retry(work)
+
+
+def _changed_or_corrupt(index: Index, node: NodeFact, results: Sequence[CheckResult]) -> list[CheckResult]:
+    """Return the results, with the copies that were changed by their owners, and are not corrupt, as such."""
+    corrupt = [result for result in results if result.verdict is Verdict.CORRUPT]
+    if not corrupt:
+        return list(results)
+    from alpenhorn.record.changed import changed, is_changed, origins_of  # few copies are corrupt
+
+    origins = origins_of(index, node.id, {result.file.file_id: result.file.has_file for result in corrupt})
+    return [
+        result._replace(verdict=Verdict.CHANGED, error=changed(result.error, result.modified))
+        if result.verdict is Verdict.CORRUPT and is_changed(origins[result.file.file_id], result.modified)
+        else result
+        for result in results
+    ]
 
 
 def forget(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
@@ -186,7 +215,11 @@ def _write_space(index: Index, results: Sequence[CheckResult], now: dict[int, _C
 def _verified(
     index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult], now: dict[int, _CheckedCopyNow]
 ) -> None:
-    verified(index, node.id, [result.file.file_id for result in results], run.now())
+    if results:
+        # What is written during the reading is newer than the copy that was read.
+        began = min(result.began for result in results)
+        at = run.at(began) if began else run.now()
+        verified(index, node.id, [result.file.file_id for result in results], at)
     # The rules apply to copies that became good just now and are wanted.
     became = [
         result.file.file_id

@@ -10,6 +10,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.record.run import Run, events
+from alpenhorn.scan.good_since import TO_REPLACE
 from alpenhorn.scan.rules import Rule, held_by_group, rules_at, unrequested
 
 COPY = ("file_id", "node_id", "has_file", "wants_file", "ready", "size_b", "last_update")
@@ -35,11 +36,12 @@ def good(
     what: str,
     why: Sequence[Reason],
     update: Sequence[str] = COPY[2:],
+    read: str | None = None,
 ) -> None:
     """Record copies as good and wanted (Y/Y); call it inside a transaction.
 
     `copies`: (file id, space used on the medium); `what` and `why`, one for each copy, are written to the history;
-    `update`: columns to set in existing rows.
+    `update`: columns to set in existing rows; `read`: when their reading began; None: now.
     """
     if not copies:
         return
@@ -48,7 +50,7 @@ def good(
         index.upsert("archivefilecopy", COPY, COPY[:2], update),
         [(file_id, node.id, "Y", "Y", 1, space_b, now) for file_id, space_b in copies],
     )
-    verified(index, node.id, [file_id for file_id, _ in copies], now)
+    verified(index, node.id, [file_id for file_id, _ in copies], read or now)
     # Before became_good, so that the history shows the copy before the actions that follow from it.
     events(index, run, what, [(copies[i][0], node.id, why[i]) for i in range(len(copies))])
     became_good(index, run, node, [file_id for file_id, _ in copies])
@@ -95,6 +97,26 @@ def _keep_evidence(index: Index, rows: str, values: Sequence[Any]) -> None:
     key = ("node_id", "file_id")
     sql = index.upsert_from("sync_verification", VERIFIED, f"SELECT {rows}", key, ("node_id",))
     index.execute(sql, values)
+
+
+def to_replace(index: Index, node_id: int, file_ids: Sequence[int]) -> int:
+    """Allow pulls to replace corrupt copies that their owners changed, whose files are then kept under another name.
+
+    Returns the number of copies.  Those that are no longer corrupt, or that a pull may replace anyway, are left alone.
+    """
+    lock = index.dialect.for_update
+    changed = 0
+    for marks, some in in_chunks(file_ids):
+        corrupt = index.values(
+            f"SELECT file_id FROM archivefilecopy"
+            f" WHERE node_id = ? AND has_file = 'X' AND file_id IN ({marks}){lock}",
+            (node_id, *some),
+        )
+        changed += len(set(corrupt) - with_evidence(index, node_id, corrupt))
+        for some_marks, those in in_chunks(corrupt):
+            rows = f"id, ?, ? FROM archivefile WHERE id IN ({some_marks})"
+            _keep_evidence(index, rows, (node_id, TO_REPLACE, *those))
+    return changed
 
 
 def never_good(index: Index, node_id: int, file_ids: Sequence[int]) -> None:

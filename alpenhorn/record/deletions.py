@@ -20,7 +20,7 @@ from alpenhorn.model.deletions import DeleteFile, DeleteResult, DeletionFact, Ev
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Verdict
 from alpenhorn.plan.deletions import decide, reason
-from alpenhorn.reasons import Code, Reason, Why
+from alpenhorn.reasons import Code, Reason, Why, code_of
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.claims import COLUMNS, LEASE, held_claims, release
 from alpenhorn.record.copies import never_good, once_good
@@ -188,6 +188,8 @@ def settle(
         # A pull may replace what is now in place of a good copy, but not a file at the path of a deleted one.
         never_good(index, node.id, [file.file_id for file in gone])
         once_good(index, node.id, [file.file_id for file in corrupt if file.has_file == HasFile.YES])
+        written = [result.file for result in left if code_of(result.error) == Code.RELEASED_COPY_WRITTEN]
+        once_good(index, node.id, [file.file_id for file in written])
         _gone(index, run, [file.copy_id for file in gone])
         _corrupt(index, run, [file.copy_id for file in corrupt])
         as_before = [result.file for result in left]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
@@ -10,7 +10,7 @@ from alpenhorn.model.imports import ImportedFile, ImportResult, KnownFile
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Blame
 from alpenhorn.plan.imports import is_new, same_path
-from alpenhorn.reasons import Code, Reason, Why, within
+from alpenhorn.reasons import Code, Reason, Why, code_of, within
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.copies import file_facts, good, never_good, once_good
 from alpenhorn.record.place import node_unmoved
@@ -63,6 +63,9 @@ def settle(
         if not node_unmoved(index, node):
             return Imported(0, 0, [], [], moved=True)
         now = run.now()
+        # What is written during the reading is newer than what was read.
+        began = min((result.began for result in hashed), default=0.0)
+        read = run.at(began) if began else now
         refused = _taken(index, node, hashed)
         left_out = dict(refused)
         results = [result for result in hashed if result.file.path not in left_out]
@@ -77,7 +80,7 @@ def settle(
         index.executemany(
             index.insert_ignore("archivefile", ("acq_id", "name", "size_b", "md5sum", "registered")),
             [
-                (acq_ids[result.file.acq], result.file.name, result.size_b, result.md5sum, now)
+                (acq_ids[result.file.acq], result.file.name, result.size_b, result.md5sum, read)
                 for result in results
                 if result.file.acq in acq_ids and result.file.known is None
             ],
@@ -85,6 +88,7 @@ def settle(
         rows = {(row.acq, row.name): row for row in _known(index, node, results)}
         fine: list[tuple[KnownFile, int | None, Reason]] = []
         differ: list[tuple[KnownFile, int | None, Reason]] = []
+        modified: dict[int, str] = {}
         for result in results:
             row = rows.get((result.file.acq, result.file.name))
             if row is None:
@@ -93,16 +97,19 @@ def settle(
                 continue
             elif difference := _difference(result, row.size_b, row.md5sum):
                 differ.append((row, result.space_b, difference))
+                modified[row.file_id] = result.modified
             else:
                 why = NEW if row.file_id > last else Code.FILE_KNOWN_AND_SAME()
                 if result.moved and why == NEW:
                     why = Code.FILE_MOVED_AND_REGISTERED(acq=row.acq)
                 fine.append((row, result.space_b, why))
+        if differ:
+            differ = _with_owners_work(index, node, differ, modified)
         # A copy that the index already has keeps wants_file, so that a released copy stays released.
         for update, existing in ((COPY[2:], False), (KEPT, True)):
             imported = [one for one in fine if (one[0].has_file in PRESENT) is existing]
             copies = [(row.file_id, space_b) for row, space_b, _ in imported]
-            good(index, run, node, copies, "imported", [why for *_, why in imported], update)
+            good(index, run, node, copies, "imported", [why for *_, why in imported], update, read)
             index.executemany(
                 index.upsert("archivefilecopy", COPY, COPY[:2], update),
                 [
@@ -111,9 +118,14 @@ def settle(
                     if (row.has_file in PRESENT) is existing
                 ],
             )
-        once_good(index, node.id, [row.file_id for row, *_ in differ if row.has_file == "Y"])
-        never_good(index, node.id, [row.file_id for row, *_ in differ if row.has_file in (None, "N")])
-        events(index, run, "corrupt", [(row.file_id, node.id, why) for row, _, why in differ])
+        corrupt = [(row, why) for row, _, why in differ if code_of(why) != Code.COPY_CHANGED]
+        altered = [(row, why) for row, _, why in differ if code_of(why) == Code.COPY_CHANGED]
+        once_good(index, node.id, [row.file_id for row, _ in corrupt if row.has_file == "Y"])
+        never_good(index, node.id, [row.file_id for row, _ in corrupt if row.has_file in (None, "N")])
+        # Without the evidence, no pull replaces what the owner of the file has written.
+        never_good(index, node.id, [row.file_id for row, _ in altered])
+        for what, rows_of in (("corrupt", corrupt), ("changed", altered)):
+            events(index, run, what, [(row.file_id, node.id, why) for row, why in rows_of])
         registered = sum(1 for row, *_ in fine if row.file_id > last)
         differences = [(f"{row.acq}/{row.name}", why) for row, _, why in differ]
         reported = tuple(
@@ -182,6 +194,28 @@ def _acq_ids(index: Index, names: set[str]) -> dict[str, int]:
         if there == name:
             found[name] = acq_id
     return found
+
+
+def _with_owners_work(
+    index: Index,
+    node: NodeFact,
+    differ: Sequence[tuple[KnownFile, int | None, Reason]],
+    modified: Mapping[int, str],
+) -> list[tuple[KnownFile, int | None, Reason]]:
+    """Return the files that differ from the index, with COPY_CHANGED for those that their owners changed.
+
+    What was found in place of a missing copy was not changed, but put there.  `modified`: that of `ImportResult`, by
+    file id.
+    """
+    from alpenhorn.record.changed import changed, is_changed, origins_of  # few files differ
+
+    origins = origins_of(index, node.id, {row.file_id: row.has_file for row, *_ in differ})
+    return [
+        (row, space_b, changed(why, modified[row.file_id]))
+        if row.has_file in PRESENT and is_changed(origins[row.file_id], modified[row.file_id])
+        else (row, space_b, why)
+        for row, space_b, why in differ
+    ]
 
 
 def _difference(result: ImportResult, size_b: int | None, md5sum: str | None) -> Why:

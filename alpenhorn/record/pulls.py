@@ -19,6 +19,7 @@ from alpenhorn.record.place import node_unmoved
 from alpenhorn.record.run import Run, events
 
 FOUND = Code.FOUND_AT_ITS_PATH()
+CHANGED = Code.CHANGED_SINCE_CHECK()
 OUTDATED = Code.FILE_EDITED_WHILE_PULLED()
 LOST = Code.PULLED_UNDER_LOST_CLAIM()
 
@@ -77,6 +78,7 @@ def settle(
         held = held_claims(index, run, "pull", node.group_id, fences)
         pulled = [result for result in results if result.verdict is Verdict.PULLED]
         occupied = [result for result in results if result.verdict is Verdict.OCCUPIED]
+        changed = [result for result in occupied if result.file.replace]
         rest = [result for result in results if result.verdict is Verdict.FAILED and not result.advanced]
         advanced = [result for result in results if result.advanced and result.file.file_id in held]
         facts = file_facts(index, [result.file.file_id for result in pulled])
@@ -98,11 +100,18 @@ def settle(
                 for result in verified
             ],
         )
+        kept = [
+            (result.file.file_id, node.id, Code.CHANGED_FILE_KEPT(path=repr(result.aside)))
+            for result in pulled
+            if result.aside
+        ]
+        events(index, run, "kept", kept)
         _complete(index, verified)
         succeeded(index, "pull", [result.file.request_id for result in (*verified, *advanced)])
         _suspect(index, run, node, occupied, FOUND)
-        _suspect(index, run, node, outdated, OUTDATED, pulled_by_run=True)
-        _suspect(index, run, node, lost, LOST, pulled_by_run=True)
+        _suspect(index, run, node, changed, CHANGED, states=("X",))
+        _suspect(index, run, node, outdated, OUTDATED, states=("N", "X"), pulled_by_run=True)
+        _suspect(index, run, node, lost, LOST, states=("N", "X"), pulled_by_run=True)
         _blame(index, run, source, [result for result in rest if result.blame is Blame.SOURCE])
         states = _states(index, node.id, [result.file.file_id for result in occupied])
         corrupt = {file_id for file_id, has in states.items() if has == "X"}
@@ -177,26 +186,30 @@ def _suspect(
     node: NodeFact,
     results: Sequence[PullResult],
     why: Reason,
+    states: Collection[str] = ("N",),
     pulled_by_run: bool = False,
 ) -> None:
     """Make copies suspect whose paths hold files that are not recorded, so that a check reads them.
 
-    `pulled_by_run`: a run wrote these files, also over corrupt copies, so a pull may replace them.
+    `states`: has_file of the copies; `pulled_by_run`: a run wrote these files, also over corrupt copies, so a pull may
+    replace them.
     """
     now = run.now()
     columns = ("file_id", "node_id", "has_file", "wants_file", "ready", "last_update")
-    replaced = ("N", "X") if pulled_by_run else ("N",)
-    states = _states(index, node.id, [result.file.file_id for result in results])
-    file_ids = [result.file.file_id for result in results if states.get(result.file.file_id, "N") in replaced]
+    there = _states(index, node.id, [result.file.file_id for result in results])
+    file_ids = [result.file.file_id for result in results if there.get(result.file.file_id, "N") in states]
     index.executemany(
         index.insert_ignore("archivefilecopy", columns),
-        [(file_id, node.id, "M", "Y", 1, now) for file_id in file_ids if file_id not in states],
+        [(file_id, node.id, "M", "Y", 1, now) for file_id in file_ids if file_id not in there],
     )
-    for marks, some in in_chunks([file_id for file_id in file_ids if file_id in states]):
+    for marks, some in in_chunks([file_id for file_id in file_ids if file_id in there]):
         index.execute(
             "UPDATE archivefilecopy SET has_file = 'M', wants_file = 'Y', last_update = ?"
             f" WHERE node_id = ? AND file_id IN ({marks})",
             (now, node.id, *some),
         )
-    (once_good if pulled_by_run else never_good)(index, node.id, file_ids)
+    if pulled_by_run:
+        once_good(index, node.id, file_ids)
+    elif "N" in states:
+        never_good(index, node.id, file_ids)
     events(index, run, "suspect", [(file_id, node.id, why) for file_id in file_ids])

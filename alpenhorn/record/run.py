@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
+from alpenhorn.index.times import naive
 from alpenhorn.model.events import FAILED, NO_FILE, NO_NODE
 from alpenhorn.model.nodes import GIB
 from alpenhorn.reasons import Code, Reason, Why, code_of, storable
 
 FEW = 20  # rows
 MOST_FAILURES = 100  # texts; those of some failures name a file
+FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
 class Run(NamedTuple):
@@ -29,7 +31,12 @@ class Run(NamedTuple):
 
         In whole seconds, since MariaDB's DATETIME has no fractions, and both engines should store the same.
         """
-        return self.clock().strftime("%Y-%m-%d %H:%M:%S")
+        return self.clock().strftime(FORMAT)
+
+    @staticmethod
+    def at(seconds: float) -> str:
+        """Return POSIX seconds as text for the index."""
+        return naive(seconds).strftime(FORMAT)
 
 
 def begin(

@@ -12,6 +12,7 @@ from alpenhorn.index.times import known_moment
 from alpenhorn.model.deletions import DeletionFact, Evidence
 from alpenhorn.model.tasks import AttemptFact
 from alpenhorn.scan.attempts import ATTEMPT, AttemptRow, attempt_fact
+from alpenhorn.scan.good_since import good_since
 from alpenhorn.scan.keepers import Good, KeeperNodes
 from alpenhorn.scan.pins import pinned
 from alpenhorn.scan.same_path import sharing
@@ -152,6 +153,7 @@ def read(
     }
     own, twice, good = by_state(rows, node_id, keepers.names.keys(), claimed)
     strange = _merely_found(index, node_id, own)
+    since = good_since(index, node_id, file_ids, keepers.now)
     requests = _requests(index, file_ids, node_id, keepers.group_id)
     pins = pinned(index, node_id, file_ids, keepers.now)
     attempts = _attempts(index, [copy.copy_id for copy in copies])
@@ -185,6 +187,7 @@ def read(
                 keepers.restored,
                 copy.file_id in strange,
                 copy.fault,
+                since.get(copy.file_id, 0.0),
             )
         )
     return reading._replace(archive=keepers.archive, host=keepers.host, root=keepers.root)

@@ -8,10 +8,14 @@ from collections.abc import Iterable, Iterator
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
+from alpenhorn.index.times import moment
 from alpenhorn.model.pulls import PullFact
+from alpenhorn.reasons import Code, Reason, recorded
 from alpenhorn.scan.attempts import ATTEMPT, AttemptRow, attempt_fact
+from alpenhorn.scan.good_since import TO_REPLACE, good_since
 from alpenhorn.scan.same_path import sharing_in_group
 
+NOT_KNOWN = Reason("", Code.UNKNOWN)
 PENDING = "r.completed = 0 AND r.cancelled = 0 AND r.group_to_id = ?"
 RANGE = f"{PENDING} AND r.id > ? AND r.id <= ?"
 
@@ -25,7 +29,7 @@ REQUESTS = f"""
     WHERE {PENDING} AND r.id > ? ORDER BY r.id LIMIT ?
 """
 AT_GROUP = f"""
-    SELECT r.id, c.node_id, c.has_file, v.file_id, c.file_id
+    SELECT r.id, c.node_id, c.has_file, v.verified, c.file_id
     FROM archivefilecopyrequest r
     JOIN archivefilecopy c ON c.file_id = r.file_id
     JOIN storagenode n ON n.id = c.node_id AND n.group_id = r.group_to_id
@@ -43,8 +47,9 @@ ATTEMPTS = f"""
     WHERE t.kind = 'pull' AND t.subject_id > ? AND t.subject_id <= ? AND {PENDING}
 """
 WHY_CORRUPT = """
-    SELECT file_id, node_id, why FROM sync_event WHERE id IN (
-        SELECT MAX(id) FROM sync_event WHERE what = 'corrupt' AND file_id IN ({marks}) GROUP BY file_id, node_id
+    SELECT file_id, node_id, why, code FROM sync_event WHERE id IN (
+        SELECT MAX(id) FROM sync_event WHERE what IN ('corrupt', 'changed') AND file_id IN ({marks})
+        GROUP BY file_id, node_id
     )
 """
 CLAIMS = f"""
@@ -67,18 +72,20 @@ def page(
     last = facts[-1].request_id
     bounds = (group_id, after, last)
     at_group: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
-    once_good: defaultdict[int, list[int]] = defaultdict(list)
+    once_good: list[tuple[int, int, int]] = []
+    aside: defaultdict[int, list[int]] = defaultdict(list)
     never_good: list[tuple[int, int, int]] = []
     for request_id, node_id, has, evidence, file_id in index.execute(AT_GROUP, bounds).fetchall():
         at_group[request_id].append((node_id, has))
-        if has == "X" and evidence is None:
-            never_good.append((request_id, file_id, node_id))
-        elif has == "X":
-            once_good[request_id].append(node_id)
+        if has == "X":
+            (never_good if evidence is None else once_good).append((request_id, file_id, node_id))
+            if moment(evidence) == TO_REPLACE:
+                aside[request_id].append(node_id)
+    since = _since(index, once_good)
     why = why_corrupt(index, [(file_id, node_id) for _, file_id, node_id in never_good])
-    found: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
+    found: defaultdict[int, list[tuple[int, Reason]]] = defaultdict(list)
     for request_id, file_id, node_id in never_good:
-        found[request_id].append((node_id, why.get((file_id, node_id), "")))
+        found[request_id].append((node_id, why.get((file_id, node_id), NOT_KNOWN)))
     same_path = sharing_in_group(index, group_id, [(fact.file_id, fact.acq, fact.name) for fact in facts])
     attempts = {
         row.subject_id: attempt_fact(row)
@@ -95,7 +102,9 @@ def page(
             at_group=tuple(at_group.get(fact.request_id, ())),
             attempt=attempts.get(fact.request_id),
             claimed_by=claims.get(fact.request_id),
-            once_good=tuple(once_good.get(fact.request_id, ())),
+            once_good=tuple(node_id for node_id, _ in since.get(fact.request_id, ())),
+            since=tuple(since.get(fact.request_id, ())),
+            aside=tuple(aside.get(fact.request_id, ())),
             found=tuple(found.get(fact.request_id, ())),
             same_path=tuple(same_path.get(fact.file_id, ())),
         )
@@ -103,14 +112,29 @@ def page(
     ]
 
 
-def why_corrupt(index: Index, copies: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
+def why_corrupt(index: Index, copies: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Reason]:
     """Return the last recorded reason for corrupt copies, by (file id, node id); copies without one are left out."""
     wanted = set(copies)
-    found: dict[tuple[int, int], str] = {}
+    found: dict[tuple[int, int], Reason] = {}
     for marks, some in in_chunks(sorted({file_id for file_id, _ in wanted})):
-        for file_id, node_id, why in index.execute(WHY_CORRUPT.format(marks=marks), some):
+        for file_id, node_id, why, code in index.execute(WHY_CORRUPT.format(marks=marks), some):
             if (file_id, node_id) in wanted:
-                found[file_id, node_id] = why
+                found[file_id, node_id] = recorded(why, code)
+    return found
+
+
+def _since(
+    index: Index, once_good: Iterable[tuple[int, int, int]]
+) -> defaultdict[int, list[tuple[int, float]]]:
+    """Return (node id, since when the copy is known to be good) by request id; see `good_since`."""
+    by_node: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+    for request_id, file_id, node_id in once_good:
+        by_node[node_id].append((request_id, file_id))
+    found: defaultdict[int, list[tuple[int, float]]] = defaultdict(list)
+    for node_id, copies in by_node.items():
+        since = good_since(index, node_id, [file_id for _, file_id in copies])
+        for request_id, file_id in copies:
+            found[request_id].append((node_id, since.get(file_id, 0.0)))
     return found
 
 

@@ -7,11 +7,13 @@ cheap.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.hashing import md5_of
+from alpenhorn.fs.newer import modified_at, written_since
 from alpenhorn.fs.paths import irregular
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.checks import CheckFile, CheckJob, CheckResult
@@ -29,9 +31,10 @@ def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...
     missing ones, nor a dead disk into corrupt ones.
     """
     node.check()
+    began = time.time()
     with node.flusher() as flusher:
         results = _read(job, node, flusher, report)
-        return _durable(results, node, flusher)
+        return tuple(result._replace(began=began) for result in _durable(results, node, flusher))
 
 
 def _read(job: CheckJob, node: Node, flusher: Flusher, report: Reporter) -> list[CheckResult]:
@@ -101,21 +104,26 @@ def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) ->
         if length != file.size_b:
             wrong = Code.COPY_LENGTH_WRONG(found=length, expected=file.size_b)
         if wrong and file.has_file == HasFile.YES:
-            return CheckResult(file, Verdict.CORRUPT, node.space_used(status), wrong)
+            return _differs(file, node, fd, wrong)
         _, md5sum = md5_of(fd, length, report.stopping, lambda count: report.progress(0, count))
         if wrong:
             # The sum identifies what was found, since it may be a different file.
-            why = within(wrong, f"{wrong}; its MD5 sum is {md5sum}")
-            return CheckResult(file, Verdict.CORRUPT, node.space_used(status), why)
+            return _differs(file, node, fd, within(wrong, f"{wrong}; its MD5 sum is {md5sum}"))
         if md5sum != (file.md5sum or "").lower():
-            why = Code.COPY_MD5_WRONG(found=md5sum, expected=file.md5sum)
-            return CheckResult(file, Verdict.CORRUPT, node.space_used(status), why)
+            return _differs(file, node, fd, Code.COPY_MD5_WRONG(found=md5sum, expected=file.md5sum))
         flusher.add_file(fd, file.path)
         return CheckResult(file, Verdict.GOOD, node.space_used(status), linked=status.st_nlink > 1)
     except OSError as error:
         return CheckResult(file, Verdict.UNREADABLE, error=_unreadable("read", file, error))
     finally:
         os.close(fd)
+
+
+def _differs(file: CheckFile, node: Node, fd: int, why: Reason) -> CheckResult:
+    """Return the result for a file with other data than the index says."""
+    status = os.fstat(fd)  # after reading, since its owner may have written meanwhile
+    modified = modified_at(status) if written_since(status, file.since) else ""
+    return CheckResult(file, Verdict.CORRUPT, node.space_used(status), why, modified=modified)
 
 
 def _unreadable(doing: str, file: CheckFile, error: OSError) -> Reason:

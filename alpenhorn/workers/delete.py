@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
+from alpenhorn.fs.newer import modified_at, written_since
 from alpenhorn.fs.removal import DirectoryEntry, FileDiffers, Removal
 from alpenhorn.io.base import Node
 from alpenhorn.model.copies import HasFile
@@ -29,6 +30,14 @@ class _Kept(Exception):
     def __init__(self, why: Reason) -> None:
         super().__init__(why)
         self.why = why
+
+
+class _Written(Exception):
+    """The file was written after the copy was last known to be good, at `modified`."""
+
+    def __init__(self, modified: str) -> None:
+        super().__init__(modified)
+        self.modified = modified
 
 
 class _Expired(Exception):
@@ -120,6 +129,8 @@ def _attempt(
 
     def decide(entry: DirectoryEntry) -> None:
         nonlocal judgement
+        if written_since(entry.status, file.since):
+            raise _Written(modified_at(entry.status))
         judgement = keepers.judge(file, entry)
         if judgement.kept:
             raise _Kept(judgement.kept)
@@ -137,17 +148,36 @@ def _attempted(
     except (FileNotFoundError, NotADirectoryError):
         return DeleteResult(file, Verdict.MISSING)
     except FileDiffers as error:
+        if modified := _modified(file, removal):
+            return _to_be_read(file, modified)
         return DeleteResult(file, Verdict.CORRUPT, error=error.reason)
     except UnsafePath as error:
         return DeleteResult(file, Verdict.FAILED, error=error.reason)
     except OSError as error:
         why = Code.REMOVAL_FAILED(path=repr(file.path), why=error.strerror or error)
         return _failed(file, removal, why)
+    except _Written as written:
+        return _to_be_read(file, written.modified)
     except _Kept as kept:
         return DeleteResult(file, Verdict.KEPT, error=kept.why)
     # The space is not freed while the file has another hard link.
     freed_b = node.space_used(status) if status.st_nlink == 1 else 0
     return DeleteResult(file, Verdict.DELETED, freed_b)
+
+
+def _modified(file: DeleteFile, removal: Removal) -> str:
+    """Return when a file of another length was written, if that was after its copy was last known to be good."""
+    try:
+        status = removal.look(file.path, None).status
+    except (AlpenhornError, OSError):
+        return ""
+    return modified_at(status) if written_since(status, file.since) else ""
+
+
+def _to_be_read(file: DeleteFile, modified: str) -> DeleteResult:
+    """Return the result for a file that its owner may have changed: a check must read it first."""
+    why = Code.RELEASED_COPY_WRITTEN(modified=modified)
+    return DeleteResult(file._replace(has_file=HasFile.MAYBE), Verdict.FAILED, error=why)
 
 
 def _check_age(job: DeleteJob) -> None:

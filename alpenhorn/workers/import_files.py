@@ -7,11 +7,13 @@ not recorded is found in its new place by the next search.
 from __future__ import annotations
 
 import os
+import time
 
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.hashing import md5_of
 from alpenhorn.fs.moving import FileMove
+from alpenhorn.fs.newer import modified_at, written_since
 from alpenhorn.fs.paths import TreeOpener
 from alpenhorn.fs.placing import Occupied
 from alpenhorn.fs.removal import FileDiffers
@@ -32,6 +34,7 @@ def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportRe
     the node itself is gone.
     """
     node.check()
+    began = time.time()
     with node.flusher() as flusher:
         statuses: dict[str, os.stat_result] = {}
         results = _read(job, node, flusher, report, statuses)
@@ -46,7 +49,7 @@ def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportRe
                 else result
                 for result in results
             )
-    return tuple(_moved(results, statuses, node, report))
+    return tuple(result._replace(began=began) for result in _moved(results, statuses, node, report))
 
 
 def _read(
@@ -119,7 +122,10 @@ def _hash(
             statuses[file.path] = after
         flusher.add_file(fd, file.path)
         space_b = node.space_used(after)
-        return ImportResult(file, Verdict.HASHED, length, md5sum, space_b, linked=after.st_nlink > 1)
+        modified = modified_at(after) if written_since(after, file.since) else ""
+        return ImportResult(
+            file, Verdict.HASHED, length, md5sum, space_b, linked=after.st_nlink > 1, modified=modified
+        )
     except OSError as error:
         return ImportResult(
             file, Verdict.UNREADABLE, error=Code.FOUND_FILE_UNREADABLE(doing="read", why=error.strerror)

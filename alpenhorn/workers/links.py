@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from alpenhorn.errors import AlpenhornError, Stopped, UnsafePath
 from alpenhorn.fs.paths import TreeOpener
-from alpenhorn.fs.placing import Stage
+from alpenhorn.fs.placing import Outcome, Replacement, Stage
 from alpenhorn.fs.tree_lock import LOCK_SECONDS, LockTimeout, TreeLock
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.links import LookFile, LookJob, LookOutcome, SeparateJob, SeparateResult
@@ -203,7 +203,7 @@ def _place(
     moved = [one for one in moved if one.file not in results]
     lock = TreeLock(node.root, LOCK_SECONDS, report.stopping)
     try:
-        outcomes = aside.place([(one.name, one.file.path, True) for one in moved], lock)
+        outcomes = aside.place([(one.name, one.file.path, Replacement()) for one in moved], lock)
     except Stopped:
         return
     except LockTimeout as error:
@@ -212,13 +212,13 @@ def _place(
     finally:
         lock.close()
     for one, outcome in zip(moved, outcomes, strict=True):
-        results[one.file] = SeparateResult(one.file, left=_why(outcome) if outcome else "")
+        results[one.file] = SeparateResult(one.file, left=_why(outcome))
 
 
-def _why(outcome: OSError | AlpenhornError) -> Reason:
+def _why(outcome: Outcome) -> Why:
     if isinstance(outcome, AlpenhornError):
         return outcome.reason
-    return Code.DESTINATION_UNWRITABLE(why=outcome)
+    return Code.DESTINATION_UNWRITABLE(why=outcome) if isinstance(outcome, OSError) else ""
 
 
 def _same(below: TreeOpener, one: _OwnCopy) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alpenhorn.fs.abilities import Abilities
+from alpenhorn.fs.placing import Replacement
 from alpenhorn.model.pulls import PullFile
 from alpenhorn.reasons import Code, Reason
 
@@ -38,6 +39,8 @@ class NameChecker:
             self._reserved.add(path)
         return path in self._reserved
 
-    def replaces(self, file: PullFile) -> bool:
-        """Return whether the file may replace what is at its path."""
-        return file.replace or file.path in self._reserved
+    def replaces(self, file: PullFile) -> Replacement | None:
+        """Return the permission to replace what is at a file's path, if there is one."""
+        if file.path in self._reserved:
+            return Replacement()
+        return Replacement(file.since, file.aside) if file.replace else None

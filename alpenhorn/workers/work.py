@@ -9,7 +9,7 @@ from contextlib import suppress
 from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import FEW
-from alpenhorn.fs.placing import Occupied, Stage
+from alpenhorn.fs.placing import KeptAside, Occupied, Outcome, Stage
 from alpenhorn.fs.tree_lock import LOCK_SECONDS, TreeLock
 from alpenhorn.io.base import Node
 from alpenhorn.model.pulls import Method, PullFile, PullJob, PullResult
@@ -141,18 +141,17 @@ class PullState:
             if file not in self.results:
                 self.record_failure(file, error)
 
-    def record_placed(
-        self, one: ArrivedFile, outcome: OSError | AlpenhornError | None, space_b: int | None
-    ) -> None:
+    def record_placed(self, one: ArrivedFile, outcome: Outcome | AlpenhornError, space_b: int | None) -> None:
         """Record the outcome of `Stage.place` or `Stage.link` for a file."""
         if isinstance(outcome, Occupied):
             self.record_occupied(one.file, one.started)
-        elif outcome is not None:
+        elif outcome is not None and not isinstance(outcome, KeptAside):
             self.record_failure(one.file, destination_trouble(outcome), one.started)
         else:
             self._pulled = True
+            aside = "" if outcome is None else outcome.path
             self.results[one.file] = PullResult(
-                one.file, Verdict.PULLED, one.started, time.time(), space_b, one.method
+                one.file, Verdict.PULLED, one.started, time.time(), space_b, one.method, aside=aside
             )
             self.report_progress(files=1)
 

@@ -108,7 +108,8 @@ def part(archive: Archive) -> None:
     archive.put("dst", "acq/returned", b"f")
     archive.put("dst", "acq/another", b"longer")
     archive.do("UPDATE archivefilecopy SET last_update = '2100-01-01 00:00:00' WHERE has_file = 'N'")
-    archive.put("dst", "acq/good", b"longer than it was")
+    archive.file("acq/changed", b"f", "dst")
+    archive.change("dst", "acq/changed", b"longer than it was")
     archive.put("dst", "unknown", b"dark")
     archive.put("dst", "nested/ALPENHORN_NODE", b"nested\n")
 

@@ -1,6 +1,7 @@
 """An index of the alpenhorn daemon: runs work on it, and the daemon can still use it."""
 
 import hashlib
+import os
 import re
 
 import pytest
@@ -12,6 +13,7 @@ from tests.fixtures.archive import Archive
 from tests.index.daemon import DAEMON_TABLES, make_daemon_index
 
 THEN = "2025-11-22 03:04:05"
+OLDER = 1_735_689_600  # POSIX seconds: when the files were written
 SYNC = [table._meta.table_name for table in SYNC_TABLES]
 
 
@@ -122,7 +124,8 @@ def moved(index_url, tmp_path):
         (tmp_path / node).mkdir()
         (tmp_path / node / "ALPENHORN_NODE").write_text(f"{node}\n")
     for number in range(6):
-        archive.put("field", f"old/{number}.h5", f"old/{number}.h5".encode())
+        path = archive.put("field", f"old/{number}.h5", f"old/{number}.h5".encode())
+        os.utime(path, (OLDER, OLDER))
     archive.put("field", "new/0.h5", b"new 0")  # which the daemon was asked to import
     archive.structure = before[0]
     yield archive
@@ -153,7 +156,7 @@ def test_real_work_leaves_the_daemons_tables_and_rows_as_they_were(moved):
     done(moved, "node", "sync", "field", "vault", "--force")
     moved.synced()
     assert moved.tree("vault") == moved.tree("field")
-    (moved.root("field") / "old/3.h5").write_bytes(b"rotten!!")
+    moved.put("field", "old/3.h5", b"rotten!!")
     done(moved, "node", "verify", "field", "--all", "--force")
     assert moved.sync().status == 1
     file_id = moved.one("SELECT id FROM archivefile WHERE name = '3.h5' AND acq_id = 1")

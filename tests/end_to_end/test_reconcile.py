@@ -340,7 +340,7 @@ def test_unknown_files_do_not_keep_a_node_distrusted(disk):
 def test_the_option_read_finds_changed_bytes(disk):
     ids = disk.files(5, "disk")
     at = disk.root("disk") / "many/000/00002.dat"
-    at.write_bytes(at.read_bytes().upper())
+    disk.put("disk", "many/000/00002.dat", at.read_bytes().upper())
     aged(disk, "disk")
     disk.set_copy(ids[3], "disk", "MY")
     assert found(reconciled(disk)) == {}

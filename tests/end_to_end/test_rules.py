@@ -60,9 +60,9 @@ def test_the_groups_copy_may_be_on_a_node_of_another_host(pair):
 def test_a_suspect_copy_in_the_group_is_checked_and_the_verdict_settles_the_request(pair, there, state, copy):
     file_id = pair.file("acq/f", b"bytes", "field")
     pair.set_copy(file_id, "safe", "MY")
-    pair.once_good(file_id, "safe")
     if there is not None:
         pair.put("safe", "acq/f", there)
+    pair.once_good(file_id, "safe")
     request = pair.request(file_id, "field", "safe")
     pair.sync()
     assert (pair.state(request), pair.copy(file_id, "safe")) == (state, copy)
@@ -85,8 +85,8 @@ def test_a_corrupt_copy_is_replaced_and_stays_until_the_new_one_is_verified(pair
     requests = []
     for file_id, name in ((good, "good"), (rotten, "rotten")):
         pair.set_copy(file_id, "safe", "XY")
-        pair.once_good(file_id, "safe")
         pair.put("safe", f"acq/{name}", b"corrupt")
+        pair.once_good(file_id, "safe")
         requests.append(pair.request(file_id, "field", "safe"))
     assert pair.sync().status == 1
     assert pair.copy(good, "safe") == "YY"

@@ -38,11 +38,10 @@ def verified(archive, at=AGO):
 
 
 def rot(archive, path, node="disk"):
-    """Change a byte of a file, but not its length."""
-    at = archive.root(node) / path
-    content = bytearray(at.read_bytes())
+    """Change a byte of a file, but not its length and modification time."""
+    content = bytearray((archive.root(node) / path).read_bytes())
     content[len(content) // 2] ^= 1
-    at.write_bytes(content)
+    archive.put(node, path, content)
 
 
 def states(archive, ids, node="disk"):

@@ -23,7 +23,7 @@ from typing import Any
 
 from alpenhorn.fs.placing import PRIVATE
 from alpenhorn.model.nodes import MARKER
-from tests.fixtures.archive import WHEN, Archive, Result, Running, clock, wait_for
+from tests.fixtures.archive import Archive, Result, Running, clock, wait_for
 from tests.fixtures.sshd import Sshd
 
 MINIMUM = 2
@@ -342,6 +342,12 @@ class World:
         at.write_bytes(content)
         self.stray[self.plugged[key], path] = content
 
+    def change(self, key: str, path: str) -> None:
+        """Write a file of the archive as its owner does; from then on, the disk must keep it."""
+        content = b"its owner's " + self.rng.randbytes(8)
+        (self.roots[key] / path).write_bytes(content)
+        self.stray[self.plugged[key], path] = content
+
     def hard_link(self, key: str, other: str) -> None:
         """Fill a disk from another one with `cp -al`, and scan it."""
         if None in (self.plugged[key], self.plugged[other]) or FIELD in (key, other):
@@ -396,15 +402,15 @@ class World:
         """Register the files below directories of acquisitions a second time, as a program does that takes the first
         two directories for the acquisition; with copies wherever the first ones have some."""
         rows = self.archive.all(
-            "SELECT f.id, a.name, f.name, f.size_b, f.md5sum FROM archivefile f"
+            "SELECT f.id, a.name, f.name, f.size_b, f.md5sum, f.registered FROM archivefile f"
             " JOIN archiveacq a ON a.id = f.acq_id WHERE f.name LIKE '%/%'"
         )
-        for file_id, acq, name, size_b, md5sum in rows:
+        for file_id, acq, name, size_b, md5sum, registered in rows:
             directory, _, rest = name.partition("/")
             found = self.archive.all("SELECT id FROM archiveacq WHERE name = ?", f"{acq}/{directory}")
             acq_id = found[0][0] if found else self.archive.insert("archiveacq", name=f"{acq}/{directory}")
             twin = self.archive.insert(
-                "archivefile", acq_id=acq_id, name=rest, size_b=size_b, md5sum=md5sum, registered=WHEN
+                "archivefile", acq_id=acq_id, name=rest, size_b=size_b, md5sum=md5sum, registered=registered
             )
             self.archive.do(
                 "INSERT INTO archivefilecopy (file_id, node_id, has_file, wants_file, ready, size_b, last_update)"

@@ -158,6 +158,13 @@ def shared_path() -> None:
     patch(same_path, "sharing", lambda *facts: {})
 
 
+def rotten() -> None:
+    """A file that its owner changed is taken for a corrupt copy."""
+    from alpenhorn.fs import newer
+
+    patch(newer, "written_since", lambda status, since: False)
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -174,6 +181,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
         absent,
         half_mounted,
         shared_path,
+        rotten,
     )
 }
 

@@ -490,6 +490,19 @@ def files_registered_twice(world: World) -> Act:
     return lambda: world.sync("b")
 
 
+def file_changed(world: World) -> Act:
+    """The owner of a file writes it where it is archived, has the copy checked, and asks for all bad ones' repair."""
+    path = list(world.files.values())[-1]
+    world.change("v1", path)
+
+    def act() -> None:
+        for arguments in (("file", "verify", path, "v1"), ("repair", "--force")):
+            world.archive.run(*arguments, host="a")
+            world.sync("a")
+
+    return act
+
+
 @pytest.mark.adversary
 @pytest.mark.parametrize("mutant", [None, "its own"])
 @pytest.mark.parametrize(
@@ -508,6 +521,7 @@ def files_registered_twice(world: World) -> Act:
         ("absent", disk_unplugged),
         ("half_mounted", disk_half_mounted),
         ("shared_path", files_registered_twice),
+        ("rotten", file_changed),
     ],
 )
 def test_a_program_without_a_protection_is_caught(

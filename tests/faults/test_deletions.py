@@ -16,7 +16,7 @@ import pytest
 from alpenhorn.index.connection import Index
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.workers import lock_holder
-from tests.fixtures.archive import WHEN, Running, ended_within, stand_in, wait_for
+from tests.fixtures.archive import WHEN, WRITTEN, Running, ended_within, stand_in, wait_for
 
 MINIMUM = 2
 SAFE = ("safe1", "safe2", "safe3")
@@ -366,7 +366,7 @@ def test_paths_that_leave_the_root_are_refused_and_strange_names_are_not(three):
         ids[acq, name] = file_id
         if name in FINE:
             for node in ("field", *SAFE):
-                three.put(node, f"{acq}/{name}", b"bytes")
+                os.utime(three.put(node, f"{acq}/{name}", b"bytes"), (WRITTEN, WRITTEN))
     result = three.sync("--only", "delete")
     assert result.status == 0 and "not a path below a root" in result.err and "correct the row" in result.err
     for (_, name), file_id in ids.items():

@@ -102,7 +102,7 @@ def test_fault_9_what_was_imported_with_another_name_is_given_bytes_in_the_next_
 
 
 def test_fault_9_a_linked_copy_that_is_not_right_becomes_suspect_and_stays_as_it_is(linked):
-    (linked.root("first") / "acq/f").write_bytes(bytes(5000))
+    linked.put("first", "acq/f", bytes(5000))
     linked.do("UPDATE storagenode SET archive = 1 WHERE name = 'second'")
     result = linked.sync()
     assert result.status == 1 and "corrupt on second" in result.err
@@ -306,7 +306,7 @@ def test_fault_11_a_verification_dated_to_the_future_counts_as_none(archive):
         archive.insert(
             "sync_verification", file_id=file_id, node_id=node_id, verified=f"{year}-01-01 00:00:00"
         )
-    (archive.root("disk") / "acq/b").write_bytes(b"rotten")
+    archive.put("disk", "acq/b", b"rotten")
     assert "corrupt on disk" in archive.sync().err
     assert [archive.copy(file_id, "disk") for file_id in ids] == ["YY", "XY", "YY"]
     # That of the corrupt copy says only that it was good once.
@@ -319,7 +319,7 @@ def test_fault_11_a_clock_that_was_wrong_once_keeps_no_copy_from_being_read(sqli
     sqlite_archive.file("acq/a", None, "disk")
     assert sqlite_archive.sync(environ=clock("+3650d")).status == 0
     assert sqlite_archive.one("SELECT verified FROM sync_verification") > "2030"
-    (sqlite_archive.root("disk") / "acq/a").write_bytes(b"other")
+    sqlite_archive.put("disk", "acq/a", b"other")
     assert "corrupt on disk" in sqlite_archive.sync().err
 
 

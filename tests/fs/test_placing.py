@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from alpenhorn.errors import StorageError, UnsafePath
-from alpenhorn.fs.placing import Occupied, Stage
+from alpenhorn.fs.placing import KeptAside, Occupied, Replacement, Stage
 from alpenhorn.fs.tree_lock import TreeLock
+from tests.fixtures.archive import wait_for
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_a_link_planted_in_place_of_the_stage_is_refused(root: Path, tmp_path: P
 def test_files_get_their_names_and_directories_are_made(root: Path, stage: Stage, lock: TreeLock) -> None:
     fill(stage, "0", "1", "2")
     stage.flush()
-    moves = [("0", "acq/a", False), ("1", "acq/b/c/d", False), ("2", "top", False)]
+    moves = [("0", "acq/a", None), ("1", "acq/b/c/d", None), ("2", "top", None)]
     assert stage.place(moves, lock) == [None, None, None]
     assert [(root / path).read_text() for _, path, _ in moves] == ["0", "1", "2"]
     assert os.listdir(stage.path) == []
@@ -92,11 +93,11 @@ def test_a_name_that_is_taken_is_left_alone_unless_it_is_to_be_replaced(
     fill(stage, "0", "1", "2", "3", "4")
     outcomes = stage.place(
         [
-            ("0", "acq/kept", False),
-            ("1", "acq/replaced", True),
-            ("2", "acq/dangling", False),
-            ("3", "acq/directory", True),
-            ("4", "acq/new", False),
+            ("0", "acq/kept", None),
+            ("1", "acq/replaced", Replacement()),
+            ("2", "acq/dangling", None),
+            ("3", "acq/directory", Replacement()),
+            ("4", "acq/new", None),
         ],
         lock,
     )
@@ -117,7 +118,7 @@ def test_a_name_that_is_taken_is_left_alone_unless_it_is_to_be_replaced(
 )
 def test_a_hostile_path_fails_alone(root: Path, stage: Stage, lock: TreeLock, path: str) -> None:
     fill(stage, "0", "1")
-    outcomes = stage.place([("0", path, True), ("1", "acq/good", False)], lock)
+    outcomes = stage.place([("0", path, Replacement()), ("1", "acq/good", None)], lock)
     assert isinstance(outcomes[0], UnsafePath) and outcomes[1] is None
     assert sorted(os.listdir(root)) == [".alpenhorn", ".alpenhorn.lock", "acq"]
     assert sorted(os.listdir(root.parent)) == ["root"]
@@ -133,7 +134,7 @@ def test_nothing_is_placed_through_a_symbolic_link(
     (root / "real" / "sub").symlink_to(tmp_path / "outside")
     fill(stage, "0", "1", "2")
     outcomes = stage.place(
-        [("0", "acq/x", False), ("1", "real/sub/x", True), ("2", "acq/new/x", False)], lock
+        [("0", "acq/x", None), ("1", "real/sub/x", Replacement()), ("2", "acq/new/x", None)], lock
     )
     assert all(isinstance(outcome, UnsafePath) for outcome in outcomes)
     assert os.listdir(tmp_path / "outside") == []
@@ -143,7 +144,7 @@ def test_directories_follow_the_umask(root: Path, stage: Stage, lock: TreeLock) 
     fill(stage, "0")
     before = os.umask(0o027)
     try:
-        assert stage.place([("0", "acq/sub/x", False)], lock) == [None]
+        assert stage.place([("0", "acq/sub/x", None)], lock) == [None]
     finally:
         os.umask(before)
     assert stat.S_IMODE((root / "acq").stat().st_mode) == 0o750
@@ -154,7 +155,7 @@ def test_more_directories_than_descriptors(root: Path, stage: Stage, lock: TreeL
     names = [str(number) for number in range(1500)]
     fill(stage, *names)
     before = os.listdir("/proc/self/fd")
-    assert stage.place([(name, f"a{name}/f", False) for name in names], lock) == [None] * 1500
+    assert stage.place([(name, f"a{name}/f", None) for name in names], lock) == [None] * 1500
     assert len(list(root.glob("a*/f"))) == 1500
     assert len(os.listdir("/proc/self/fd")) <= len(before) + 1  # the lock file
 
@@ -168,7 +169,7 @@ def test_placing_waits_while_directories_are_removed(root: Path, stage: Stage, l
         child = os.fork()
         if child == 0:
             mine = TreeLock(root)
-            status = stage.place([("0", "acq/x", False)], mine) == [None]
+            status = stage.place([("0", "acq/x", None)], mine) == [None]
             os.write(done, b"x")
             os._exit(0 if status else 1)
         os.set_blocking(ready, False)
@@ -194,7 +195,7 @@ def test_a_link_is_to_the_file_that_was_opened(root: Path, stage: Stage, lock: T
     os.link(root / "source", root / "kept-alive")
     os.unlink(root / "source")
     (root / "source").write_text("planted")
-    links = [(fd, "acq/new", False), (fd, "taken", False), (fd, "acq/again", True)]
+    links = [(fd, "acq/new", None), (fd, "taken", None), (fd, "acq/again", Replacement())]
     outcomes = stage.link(links, lock)
     os.close(fd)
     assert outcomes[0] is None and isinstance(outcomes[1], Occupied) and outcomes[2] is None
@@ -206,7 +207,7 @@ def test_a_replacing_link_takes_the_place_of_the_old_file(root: Path, stage: Sta
     (root / "source").write_text("right")
     (root / "old").write_text("old")
     fd = os.open(root / "source", os.O_RDONLY)
-    assert stage.link([(fd, "old", True)], lock) == [None]
+    assert stage.link([(fd, "old", Replacement())], lock) == [None]
     os.close(fd)
     assert (root / "old").read_text() == "right"
 
@@ -234,7 +235,7 @@ def test_files_are_placed_on_the_opened_root_though_another_is_mounted_over_it(
     root.rename(tmp_path / "moved")
     root.mkdir()
     (tmp_path / "root" / ".alpenhorn.lock").touch()
-    assert stage.place([("0", "acq/x", False)], lock) == [None]
+    assert stage.place([("0", "acq/x", None)], lock) == [None]
     assert (tmp_path / "moved" / "acq" / "x").read_text() == "0"
     assert os.listdir(root) == [".alpenhorn.lock"]
 
@@ -247,10 +248,65 @@ def test_all_names_that_lead_to_a_file_are_flushed_whoever_made_them(root: Path,
         "from alpenhorn.fs.tree_lock import TreeLock\n"
         "with Stage(sys.argv[1], 's') as stage:\n"
         "    open(stage.path + '/0', 'w').close()\n"
-        "    stage.place([('0', 'acq/dir/f', False)], TreeLock(sys.argv[1]))\n"
+        "    stage.place([('0', 'acq/dir/f', None)], TreeLock(sys.argv[1]))\n"
     )
     argv = ["strace", "-f", "-y", "-qq", "-e", "trace=fsync", "-o", str(tmp_path / "out"), sys.executable]
     environ = os.environ | {"PYTHONPATH": os.getcwd()}
     subprocess.run([*argv, "-c", script, str(root)], check=True, env=environ)
     flushed = re.findall(r"fsync\(\d+<(.*?)>\)", (tmp_path / "out").read_text())
     assert {os.path.relpath(path, root) for path in flushed} == {".", "acq", "acq/dir"}
+
+
+@pytest.mark.parametrize("how", ["in place", "by rename"])
+def test_a_file_that_its_owner_writes_at_the_moment_of_its_replacement_stays(
+    root: Path, tmp_path: Path, how: str
+) -> None:
+    at = root / "acq/f"
+    at.parent.mkdir(exist_ok=True)
+    at.write_text("rotten")
+    os.utime(at, (1_000_000_000, 1_000_000_000))
+    script = (
+        "import sys\n"
+        "from alpenhorn.fs.placing import Replacement, Stage\n"
+        "from alpenhorn.fs.tree_lock import TreeLock\n"
+        "with Stage(sys.argv[1], 's') as stage:\n"
+        "    open(stage.path + '/0', 'w').close()\n"
+        "    replacement = Replacement(1_000_000_100)\n"
+        "    print(stage.place([('0', 'acq/f', replacement)], TreeLock(sys.argv[1])))\n"
+    )
+    # The exchange begins three seconds after it was called.
+    out = tmp_path / "out"
+    argv = ["strace", "-f", "-qq", "-e", "trace=newfstatat,renameat2", "-o", str(out)]
+    argv += ["-e", "inject=renameat2:delay_enter=3000000:when=1", sys.executable, "-c", script, str(root)]
+    environ = os.environ | {"PYTHONPATH": os.getcwd()}
+    process = subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, text=True)
+    wait_for(lambda: out.exists() and '"f", {' in out.read_text(), "the look at the file")
+    if how == "in place":
+        at.write_text("the owner's")
+    else:
+        other = root / "acq/other"
+        other.write_text("the owner's")
+        other.rename(at)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "Occupied" in said, said
+    assert at.read_text() == "the owner's" and os.listdir(root / "acq") == ["f"]
+
+
+def test_a_changed_file_is_kept_under_a_new_name(root: Path, stage: Stage, lock: TreeLock) -> None:
+    """Its name may be as long as a name can be, and have characters of several bytes."""
+    name = "\N{OHM SIGN}" * 85
+    fill(stage, "0", "1")
+    (root / "acq").mkdir(exist_ok=True)
+    for number in "01":
+        (root / "acq" / name).write_text(f"the owner's {number}")
+        os.utime(root / "acq" / name, (1_000_000_000, 1_000_000_000))
+        (outcome,) = stage.place([(number, f"acq/{name}", Replacement(aside=True))], lock)
+        assert isinstance(outcome, KeptAside)
+        assert (root / outcome.path).read_text() == f"the owner's {number}"
+        assert (root / "acq" / name).read_text() == number
+    kept = sorted(path for path in os.listdir(root / "acq") if path != name)
+    assert len(kept) == 2 and all(path.startswith(".\N{OHM SIGN}") for path in kept)
+    assert {path.rpartition(".")[2] for path in kept} == {
+        "changed-20010909T014640Z",
+        "changed-20010909T014640Z-2",
+    }

@@ -17,6 +17,7 @@ from alpenhorn.listings.files import copies
 @click.command()
 @place_options
 @state_options
+@click.option("--changed", is_flag=True, help="Only copies that were changed after they were registered.")
 @listing_options(FOUND_COPY_COLUMNS)
 @pass_app
 def find(
@@ -24,6 +25,7 @@ def find(
     acqs: Sequence[str],
     nodes: Sequence[str],
     groups: Sequence[str],
+    changed: bool,
     corrupt: bool,
     healthy: bool,
     missing: bool,
@@ -37,7 +39,9 @@ def find(
       alpenhorn file find --corrupt --missing
       alpenhorn file find --acq 20260722T000000Z_pilot --group offsite
     """
-    states = chosen_states(corrupt=corrupt, healthy=healthy, missing=missing, suspect=suspect)
+    states = chosen_states(
+        changed=changed, corrupt=corrupt, healthy=healthy, missing=missing, suspect=suspect
+    )
     chosen = file_filter(app.index, acqs, nodes, groups, states)
     listing.show(
         FOUND_COPY_COLUMNS,

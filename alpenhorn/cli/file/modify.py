@@ -12,6 +12,7 @@ from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.files import facts_options
 from alpenhorn.cli.from_copy import read
+from alpenhorn.cli.options import at_most_one, confirm
 from alpenhorn.edits import files as edit_file
 from alpenhorn.index.connection import Index
 from alpenhorn.listings import storage
@@ -27,12 +28,18 @@ from alpenhorn.scan import names
     metavar="NODE",
     help="Read the length and MD5 sum from the copy on NODE, a node of this host.",
 )
-@click.option("--force", is_flag=True, help="With --from-copy: replace a known length or MD5 sum.")
+@click.option("--check", is_flag=True, help="With --from-copy: only show the new length and MD5 sum.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="With --from-copy: replace a known length or MD5 sum, without asking for confirmation.",
+)
 @click.option("--no-reverify", is_flag=True, help="Keep the recorded states of copies.")
 @pass_app
 def modify(
     app: App,
     path: str,
+    check: bool,
     from_copy: str | None,
     force: bool,
     md5sum: str | None,
@@ -45,6 +52,11 @@ def modify(
     A file without a length or an MD5 sum is not copied, because its copies cannot be verified.  --from-copy
     computes both from a copy that is known to be good.
 
+    A copy that was changed after it was registered is left alone until somebody decides.  --from-copy accepts its
+    contents as those of the file; the next run reads the copy and records it as good.  Copies with the old contents
+    become corrupt then, and "alpenhorn repair" requests the new ones in their place.  To bring back the old contents
+    instead, use "alpenhorn repair --replace".
+
     \b
     Examples:
       alpenhorn file modify 20260722T000000Z_pilot/0001.h5 --md5 b6d81b360a5672d80c27430f39153e2c
@@ -54,15 +66,33 @@ def modify(
         raise click.UsageError("give --md5 HASH, --size SIZE, or both, or --from-copy NODE")
     if from_copy is not None and not (md5sum is None and size_b is None):
         raise click.UsageError("--from-copy cannot be used with --md5 or --size")
-    if force and from_copy is None:
-        raise click.UsageError("--force needs --from-copy")
+    at_most_one(check=check, force=force)
+    if (check or force) and from_copy is None:
+        raise click.UsageError(f"--{'check' if check else 'force'} needs --from-copy")
     index = app.index
     file = names.file(index, path)
-    known = None
+    known, accepted = None, None
     if from_copy is not None:
-        size_b, md5sum, known = read(app, file, from_copy, force)
+        size_b, md5sum, known, accepted = read(app, file, from_copy, force or check)
+        if accepted is not None and no_reverify:
+            raise click.UsageError(
+                "--no-reverify cannot be used to accept a changed copy: the others differ from it"
+            )
+        if check:
+            output.line(f"{file.path} on {from_copy}: length {size_b} bytes, MD5 sum {md5sum}.")
+            return
+        if accepted is not None:
+            question = f"Accept the contents on {from_copy} ({size_b} bytes, MD5 sum {md5sum}) as those of {file.path}?"
+            confirm(question, force)
     done = edit_file.modify(
-        index, file.id, size_b, md5sum, app.stamp(), reverify=not no_reverify, known=known
+        index,
+        file.id,
+        size_b,
+        md5sum,
+        app.stamp(),
+        reverify=not no_reverify,
+        known=known,
+        accepted=accepted,
     )
     if not done.changed:
         output.line("No change.")
