@@ -129,7 +129,7 @@ def test_the_history_of_node_and_run_tells_of_it_and_a_new_file_of_that_name_has
     again = names.file(rows.index, "acq/a")
     assert history.events(rows.index, 9, file_id=again.id) == []
     for events in (
-        history.events(rows.index, 9, node_id=rows.node["one"]),
+        history.events(rows.index, 9, nodes=[rows.node["one"]]),
         history.events(rows.index, 9, run_id=run.id),
     ):
         assert [(event.file_id, event.path) for event in events] == [(0, None)]
