@@ -293,8 +293,9 @@ class Code(_Codes):
     """A copy is deleted only if its length is the one in the index."""
     DELETION_OF_FOREIGN_FILE = (
         "deletion-of-foreign-file",
-        "the file at its path differs from the index and was never a good copy, or was changed by its owner; inspect"
-        " it, and delete or move it by hand, or accept it: alpenhorn file modify FILE --from-copy NODE",
+        "the file at its path differs from the index and was never a good copy, so it may belong to someone else, or"
+        " its owner changed it; inspect it, and delete or move it by hand, or, if it is shown as Changed, accept it:"
+        " alpenhorn file modify FILE --from-copy NODE",
     )
     """Only what was once a good copy is deleted, and nothing that the owner of a file changed."""
     DELETION_OF_SHARED_PATH = (

@@ -67,7 +67,7 @@ def test_situation_08_the_whole_life_on_each_file_system(disks):
     # A check finds what was damaged, and a deletion is done, in one run; then the damage is mended.
     content = (disks.root("home") / "acq/deep/00.dat").read_bytes()
     for kind in KINDS:
-        (disks.root(kind) / "acq/deep/00.dat").write_bytes(bytes(3000))
+        disks.put(kind, "acq/deep/00.dat", bytes(3000))
         disks.set_copy(ids[0], kind, "MY")
         disks.set_copy(ids[1], kind, "YN")
     disks.node("third", archive=1)

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from alpenhorn.model.nodes import MANIFEST, MARKER
-from tests.fixtures.archive import wait_for
+from tests.fixtures.archive import WRITTEN, wait_for
 
 pytestmark = pytest.mark.one_engine
 
@@ -402,7 +402,7 @@ def test_a_changed_copy_never_allows_a_deletion(truck):
         truck.set_copy(file_id, "vault", "YY")
     truck.node("near", host="site")
     for name, file_id in ids.items():
-        truck.put("near", f"acq/{name}", b"content of " + name.encode())
+        os.utime(truck.put("near", f"acq/{name}", b"content of " + name.encode()), (WRITTEN, WRITTEN))
         truck.set_copy(file_id, "near", "YN")
     at = carried(truck)
     change(at)

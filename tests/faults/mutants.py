@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from math import inf
 
 
 def patch(owner: object, name: str, replacement: object) -> None:
@@ -86,7 +87,9 @@ def found() -> None:
     right = PullPlanner.decide
 
     def decide(planner, fact, now):
-        return right(planner, fact._replace(once_good=tuple(node_id for node_id, _ in fact.at_group)), now)
+        at = tuple(node_id for node_id, _ in fact.at_group)
+        since = tuple((node_id, inf) for node_id in at)
+        return right(planner, fact._replace(once_good=at, since=since), now)
 
     patch(PullPlanner, "decide", decide)
 

@@ -122,7 +122,7 @@ def test_situation_08_of_many_processes_that_place_one_name_one_wins(disk: Disk)
             status = 9
             with disk.node.stage(f"s{number}") as stage:
                 (Path(stage.path) / "f").write_bytes(b"%d" % number)
-                (outcome,) = stage.place([("f", "acq/f", False)], TreeLock(disk.root))
+                (outcome,) = stage.place([("f", "acq/f", None)], TreeLock(disk.root))
                 status = 0 if outcome is None else 1 if isinstance(outcome, Occupied) else 2
             os._exit(status)
         children.append(child)
@@ -133,7 +133,7 @@ def test_situation_08_of_many_processes_that_place_one_name_one_wins(disk: Disk)
 
 def test_situation_08_a_reservation_goes_when_nothing_can_be_put_there(disk: Disk) -> None:
     with disk.node.stage("s1") as stage:
-        (outcome,) = stage.place([("missing", "acq/f", False)], TreeLock(disk.root))
+        (outcome,) = stage.place([("missing", "acq/f", None)], TreeLock(disk.root))
         assert isinstance(outcome, OSError) and os.listdir(disk.root / "acq") == []
 
 
