@@ -27,7 +27,7 @@ COLUMNS = ("acq_id", "name", "size_b", "md5sum", "registered")
 THERE = "SELECT name, size_b, md5sum FROM archivefile WHERE acq_id = ? AND name = ?"
 FACTS = "SELECT size_b, md5sum FROM archivefile WHERE id = ?"
 NAMED = """
-    SELECT f.id, a.name AS acq, f.name FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id WHERE f.id = ?
+    SELECT f.id, a.name AS acq__name, f.name FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id WHERE f.id = ?
 """
 COPIES = "SELECT id, node_id, has_file, wants_file FROM archivefilecopy WHERE file_id = ? ORDER BY node_id"
 

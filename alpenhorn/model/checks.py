@@ -54,7 +54,8 @@ class CheckJob(NamedTuple):
 class CheckResult(NamedTuple):
     """The result for one file.
 
-    `linked`: the file has more than one hard link.  `began`: POSIX seconds at which its job began; 0: unknown.
+    `linked`: the file has more than one hard link.  `began`: when its job began, in POSIX
+    seconds by the clock of the storage, as the times of its files; 0: unknown.
     `modified`: of a corrupt file that was written after the copy was last known to be good: when that was; "" for
     others.
     """

@@ -119,7 +119,8 @@ class ImportResult(NamedTuple):
 
     `linked`: the file has more than one hard link.  `moved`: it was moved from the top of the root; `file` has its new
     path.  `modified`: if the file was written after the copy in the index was last known to be good, when that was; ""
-    otherwise.  `began`: POSIX seconds at which its job began; 0: unknown.
+    otherwise.  `began`: when its job began, in POSIX
+    seconds by the clock of the storage, as the times of its files; 0: unknown.
     """
 
     file: ImportFile

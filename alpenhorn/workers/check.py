@@ -7,7 +7,6 @@ cheap.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
@@ -15,6 +14,7 @@ from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.hashing import md5_of
 from alpenhorn.fs.newer import modified_at, written_since
 from alpenhorn.fs.paths import irregular
+from alpenhorn.fs.settled import storage_now
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.checks import CheckFile, CheckJob, CheckResult
 from alpenhorn.model.copies import HasFile
@@ -31,7 +31,7 @@ def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...
     missing ones, nor a dead disk into corrupt ones.
     """
     node.check()
-    began = time.time()
+    began = storage_now(node.root)
     with node.flusher() as flusher:
         results = _read(job, node, flusher, report)
         return tuple(result._replace(began=began) for result in _durable(results, node, flusher))

@@ -7,7 +7,6 @@ not recorded is found in its new place by the next search.
 from __future__ import annotations
 
 import os
-import time
 
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import Flusher
@@ -34,10 +33,10 @@ def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportRe
     the node itself is gone.
     """
     node.check()
-    began = time.time()
+    began = storage_now(node.root)
     with node.flusher() as flusher:
         statuses: dict[str, os.stat_result] = {}
-        results = _read(job, node, flusher, report, statuses)
+        results = _read(job, node, flusher, began, report, statuses)
         try:
             flusher.flush()
         except OSError as error:
@@ -53,11 +52,17 @@ def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportRe
 
 
 def _read(
-    job: ImportJob, node: Node, flusher: Flusher, report: Reporter, statuses: dict[str, os.stat_result]
+    job: ImportJob,
+    node: Node,
+    flusher: Flusher,
+    now: float,
+    report: Reporter,
+    statuses: dict[str, os.stat_result],
 ) -> list[ImportResult]:
-    """Return the results; put the status of each file that is to be moved into `statuses`, by path."""
-    # Taken once per job: files that change later then lie in the future, and count as unsettled too.
-    now = storage_now(node.root) if job.settle else 0.0
+    """Return the results; put the status of each file that is to be moved into `statuses`, by path.
+
+    `now`: the time of the storage when the job began.  Files that change later are in the future, and not settled.
+    """
     away: dict[str, ImportResult] = {}
     if isinstance(node, TapeNode):
         states = out_of_reach(node, [file.path for file in job.files])
