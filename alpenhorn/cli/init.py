@@ -181,7 +181,8 @@ class _Setup:
             self._show(file, steps)
         else:
             if asking:
-                output.line("\nThese commands will be run:")
+                output.line("")
+                output.line("These commands will be run:")
                 self._show(file, steps)
                 click.confirm(
                     "Run them" + (", although copies share a disk?" if doubtful else "?"), abort=True

@@ -53,8 +53,14 @@ class Compared:
         self.why: Why = ""
         self.kept = {kind: StoredFindings() for kind in KINDS}
 
+    @property
+    def unrecorded(self) -> bool:
+        """Whether all was compared, and nothing recorded because of --dry-run."""
+        return bool(self.why) and code_of(self.why) == Code.DRY_RUN
+
     def agrees(self) -> bool:
-        return self.complete and not any(kept.count for kind, kept in self.kept.items() if kind != OTHER)
+        found = any(kept.count for kind, kept in self.kept.items() if kind != OTHER)
+        return (self.complete or self.unrecorded) and not found
 
 
 class Options:

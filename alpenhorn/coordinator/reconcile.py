@@ -262,7 +262,7 @@ class Reconciling:
             )
             return
         if self._options.dry_run:
-            compared.why = Code.DRY_RUN()
+            compared.why = self._incomplete(compared) or Code.DRY_RUN()
             return
         for kind, before in ((MISSING, HasFile.YES), (DIFFERING, HasFile.YES), (BACK, HasFile.NO)):
             findings = iter(compared.kept[kind])
@@ -294,7 +294,7 @@ class Reconciling:
         report, name = self.context.report, compared.node.name
         counts = {kind: compared.kept[kind].count for kind in KINDS}
         _log.info("node %s was compared: %d copies checked, %s", name, compared.looked, counts)
-        if compared.why and compared.node.id not in self.context.gone and not self._options.dry_run:
+        if compared.why and not compared.unrecorded and compared.node.id not in self.context.gone:
             report.failures.add(headed(f"node {name} is not reconciled", compared.why))
         elif not compared.agrees() and compared.node.id not in self.context.gone:
             report.failures.add(Code.NODE_DIFFERS_FROM_INDEX(node=name))

@@ -15,7 +15,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.searches import SearchJob, SearchOutcome, Stamp
 from alpenhorn.model.tasks import Done, Fate, Task, Verdict
 from alpenhorn.plan.batches import AHEAD, DIRECTORIES, import_tasks, search_tasks
-from alpenhorn.plan.imports import IGNORED, NamedFile, choose, is_new, without_taken
+from alpenhorn.plan.imports import IGNORED, LEFT_OUT, NamedFile, choose, is_new, without_taken
 from alpenhorn.reasons import Code, Reason, Why, about, code_of, headed
 from alpenhorn.record import imports
 from alpenhorn.scan.imports import known
@@ -174,9 +174,9 @@ class Search(ABC):
         for some in self._shares(self._with_times(plan.wanted)):
             self.hashes.extend(import_tasks(node, self.number, self.settle, some, context.limits))
         self.waiting += len(plan.wanted)
-        # Names that the index cannot store are tried again, since an upgrade of the index may help.
-        unheld = [(file.found.path, file.refused) for file in named if file.refused == UNHELD]
-        undecided = (path for path, _ in (*listing.undecided, *listing.later, *unheld))
+        # Listed again by each run: otherwise the next run would report no refusal, as if the file were gone.
+        refused = ((path, why) for path, why in plan.refused if code_of(why) not in LEFT_OUT)
+        undecided = (path for path, _ in (*listing.undecided, *listing.later, *refused))
         self.looked(listing.job, listing.outcome, chain((file.path for file, _ in plan.wanted), undecided))
 
     def _with_times(self, wanted: list[tuple[ImportFile, int]]) -> list[tuple[ImportFile, int]]:

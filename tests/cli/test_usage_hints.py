@@ -112,7 +112,7 @@ def test_an_unknown_kind_of_work_brings_similar_ones(archive: Archive) -> None:
         ("group autosync --remove field1 offsite", "group autosync --remove offsite field1"),
         ("node autoclean offsite field1", "node autoclean field1 offsite"),
         ("group sync field1 offsite --check", "group sync offsite field1 --check"),
-        ("node sync offsite field1 --acq pilot -c", "node sync field1 offsite --acq pilot -c"),
+        ("node sync offsite field1 --acq pilot -n", "node sync field1 offsite --acq pilot -n"),
     ],
 )
 def test_a_node_and_a_group_in_the_wrong_order(archive: Archive, typed: str, right: str) -> None:

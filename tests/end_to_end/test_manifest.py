@@ -216,10 +216,13 @@ def test_the_command_reports_why_it_cannot_and_what_to_do(asked):
         "away": ("mount it", "no manifest was written"),
         "far": ("it is on host there, and this is here", "no manifest was written"),
     }.items():
-        before = asked.dump("sync_run", "sync_medium")  # that a node is not there is noted for all hosts
+        # That a node is not there is noted for all hosts; what failed is in the history.
+        noted = ("sync_run", "sync_medium", "sync_event")
+        before = asked.dump(*noted)
         result = asked.run("node", "manifest", node)
         assert result.status == 1 and all(part in result.err for part in parts), result
-        assert asked.dump("sync_run", "sync_medium") == before
+        assert asked.dump(*noted) == before
+    assert {what for (what,) in asked.all("SELECT what FROM sync_event")} == {"failed"}
 
 
 def test_the_command_does_not_write_during_a_run(asked):

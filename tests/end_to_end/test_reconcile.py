@@ -245,9 +245,19 @@ def test_a_dry_run_changes_nothing(disk):
     aged(disk, "disk")
     distrust(disk, "disk")
     (disk.root("disk") / "many/000/00001.dat").unlink()
-    rows = disk.dump("sync_run", "storagenode")
+    history = ("sync_run", "sync_event")  # of the run itself
+    rows = disk.dump("storagenode", *history)
     assert found(reconciled(disk, "--dry-run", status=1)) == {"missing": ["many/000/00001.dat"]}
-    assert disk.dump("sync_run", "storagenode") == rows
+    assert disk.dump("storagenode", *history) == rows
+    assert {what for (what,) in disk.all("SELECT what FROM sync_event")} == {"failed"}
+
+
+def test_a_dry_run_of_a_node_that_agrees_ends_with_success(disk):
+    disk.files(3, "disk")
+    aged(disk, "disk")
+    assert reconciled(disk, "--dry-run")["nodes"][0]["missing"] == []
+    reconciled(disk)
+    assert not reconciled(disk, "--dry-run")["nodes"][0]["complete"]  # nothing was recorded
 
 
 # --- the end of distrust -------------------------------------------------------------------------------

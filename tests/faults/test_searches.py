@@ -124,14 +124,16 @@ def test_a_directory_is_looked_at_again_until_a_file_in_it_is_unlocked(field):
     assert registered(field) == ["a/f", "b/f"]
 
 
-def test_refused_files_are_reported_until_their_directory_is_remembered(field):
+def test_refused_files_are_reported_until_they_are_gone(field):
     put(field, "stray", "a/f")
-    assert "stray" in field.sync().err
+    field.put("field", "a/bad\udcff", b"no UTF-8")
     let_tick(field)
     for _ in range(3):
-        # It is still there, so that nothing is over.
         result = field.sync()
         assert result.status == 0 and "no longer" not in result.err, result
+        assert "stray" in result.err and "the name is not valid UTF-8" in result.err
+    (field.root("field") / "stray").unlink()
+    os.unlink(os.fsencode(field.root("field") / "a") + b"/bad\xff")
     field.synced()
 
 

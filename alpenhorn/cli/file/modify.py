@@ -28,7 +28,14 @@ from alpenhorn.scan import names
     metavar="NODE",
     help="Read the length and MD5 sum from the copy on NODE, a node of this host.",
 )
-@click.option("--check", is_flag=True, help="With --from-copy: only show the new length and MD5 sum.")
+@click.option(
+    "-n",
+    "--dry-run",
+    "--check",
+    "check",
+    is_flag=True,
+    help="With --from-copy: only show the new length and MD5 sum.",
+)
 @click.option(
     "--force",
     is_flag=True,
