@@ -1036,6 +1036,16 @@ class Code(_Codes):
         "{requests} for {node}, which is not active",
     )
     """No run carries them out until the node is active."""
+    IMPORTS_FOR_INACTIVE_NODE = (
+        "imports-for-inactive-node",
+        "{requests} for {node}, which is not active",
+    )
+    """No run carries them out until the node is active."""
+    IMPORTS_FOR_NODE_WITHOUT_HOST = (
+        "imports-for-node-without-host",
+        "{requests} for {node}, which has no host",
+    )
+    """No run carries them out until the node has a host."""
     REQUESTS_FOR_IDLE_GROUP = (
         "requests-for-idle-group",
         "{requests} for group {group}, which has no active node",

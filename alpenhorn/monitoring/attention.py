@@ -287,6 +287,12 @@ def _node_attention(status: NodeStatus, found: Status) -> Iterator[Attention]:
             ),
             f"alpenhorn node show {quote(node.name)}",
         )
+    if status.imports and not (node.active and node.host) and not _may_be_away(status, found):
+        unserved = Code.IMPORTS_FOR_NODE_WITHOUT_HOST if node.active else Code.IMPORTS_FOR_INACTIVE_NODE
+        text = formats.count(status.imports, "import request waits", "import requests wait")
+        yield _of_node(
+            node, unserved(requests=text, node=node.name), f"alpenhorn node show {quote(node.name)} --imports"
+        )
     if not node.active:
         if status.outgoing[0] and not _may_be_away(status, found):
             yield _of_node(

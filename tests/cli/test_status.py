@@ -319,6 +319,31 @@ def test_requests_that_no_run_carries_out(archive: Archive) -> None:
     )
 
 
+def test_import_requests_that_no_run_carries_out(archive: Archive) -> None:
+    seen(archive)
+    archive.ok("node", "scan", "field1", "--register-new")
+    assert attention(archive) == []
+    archive.ok("node", "deactivate", "field1")
+    (item,) = archive("status", "--json").json["attention"]
+    assert item["what"] == "1 import request waits for field1, which is not active"
+    assert (item["code"], item["node"]) == ("imports-for-inactive-node", "field1")
+    assert item["command"] == "alpenhorn node show field1 --imports"
+    assert archive("status", "--check").status == 4
+    mark_seen(archive.index, archive.id("storagenode", "field1"), seen=ago(archive, days=3))
+    archive.ok("node", "modify", "field1", "--absent-ok", "4")
+    assert attention(archive) == []
+    archive.ok("node", "modify", "field1", "--absent-ok", "2")
+    assert attention(archive)[1:] == [item["what"]]
+    archive.ok("node", "activate", "field1")
+    archive.index.execute("UPDATE storagenode SET host_id = NULL WHERE name = 'field1'")
+    another = {"path": "a", "recurse": 0, "register": 0, "completed": 0}
+    archive.insert("archivefileimportrequest", node_id=archive.id("storagenode", "field1"), **another)
+    assert attention(archive) == [
+        "2 import requests wait for field1, which has no host",
+        "field1 is active and has no host",
+    ]
+
+
 def test_requests_for_what_is_no_longer_in_the_index(archive: Archive) -> None:
     seen(archive)
     if not archive.index.dialect.in_a_file:
