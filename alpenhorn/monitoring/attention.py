@@ -112,12 +112,11 @@ def items(found: Status, states: Mapping[int, RunState], backup_within_s: float)
             yield _of_node(
                 node.node,
                 Code.COPIES_CHANGED(copies=text, node=name, where=where, example=quote(node.example)),
-                f"alpenhorn file find --node {name} --changed",
+                f"alpenhorn file find --node {quote(name)} --changed",
             )
     for wrong in ("corrupt", "missing", "suspect"):
         for node in found.nodes:
-            copies = getattr(node, wrong) - (node.changed if wrong == "corrupt" else 0)
-            if copies:
+            if copies := getattr(node, wrong):
                 name = node.node.name
                 text = formats.count(copies, f"{wrong} copy", f"{wrong} copies")
                 what = REASONS[wrong](copies=text, node=name)

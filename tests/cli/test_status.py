@@ -52,6 +52,12 @@ def attention(archive: Archive) -> list[str]:
     return [one["what"] for one in archive("status", "--json").json["attention"]]
 
 
+def row(archive: Archive, node: str, *options: str) -> str:
+    """The line of a node in the table."""
+    (line,) = [line for line in archive.ok("status", *options).splitlines() if line.startswith(f"{node} ")]
+    return line.rstrip()
+
+
 def test_status_says_that_nothing_needs_attention(archive: Archive) -> None:
     seen(archive)
     archive.file("a", field1="YY", off1="NM", off2="XN")
@@ -97,6 +103,22 @@ def test_status_counts_repairable_copies_with_the_command_until_they_are_request
     assert archive("status", "--json").json["nodes"][1]["mendable"] == 2
     archive.request(corrupt)
     assert attention(archive)[0] == can.replace("2 bad copies", "1 bad copy")
+
+
+def test_a_copy_that_its_owner_changed_is_bad_but_not_corrupt(archive: Archive) -> None:
+    seen(archive)
+    archive.file("rotten", field1="YY", off1="XY")
+    archive.file("gone", field1="YY", off1="NY")
+    for name in ("edited", "edited too"):
+        event = {"file_id": archive.file(name, field1="YY", off1="XY"), "what": "changed", "why": "newer"}
+        archive.insert(
+            "sync_event", at="2026-07-22 10:00:00", node_id=archive.id("storagenode", "off1"), **event
+        )
+    node = archive("status", "--json").json["nodes"][1]
+    assert [node[key] for key in ("corrupt", "changed", "missing", "suspect")] == [1, 2, 1, 0]
+    assert " 1 corrupt, 2 changed, 1 missing " in row(archive, "off1", "--wide")
+    assert row(archive, "off1").split()[-2:] == ["4", "-"]
+    assert "1 corrupt copy on off1" in attention(archive)
 
 
 def test_status_counts_no_bad_copy_as_repairable_without_a_good_source(archive: Archive) -> None:
@@ -186,6 +208,7 @@ def test_status_shows_space_requests_and_last_run_of_a_node(archive: Archive) ->
         "out": {"files": 1, "size_b": 7},
         "imports": 1,
         "corrupt": 0,
+        "changed": 0,
         "missing": 0,
         "suspect": 0,
         "mendable": 0,
@@ -417,6 +440,13 @@ def test_a_disk_that_travels_is_not_missed_until_it_is_overdue(archive: Archive)
     archive.ok("node", "modify", "off1", "--absent-ok", "4")
     assert attention(archive) == []
     assert archive("status", "--json").json["nodes"][1]["away_since"] == f"{since.isoformat()}Z"
+    assert row(archive, "off1").endswith("away 3 d") and row(archive, "off1", "--wide").endswith("away 3 d")
+    run_row(archive, host="alp2", nodes="off1", failed=1)
+    assert row(archive, "off1").endswith("away 3 d")
+    assert row(archive, "off1", "--wide").endswith(", 1 failed, away 3 d")
+    archive.ok("node", "deactivate", "off1")
+    assert row(archive, "off1").endswith("away 3 d") and row(archive, "off2").endswith("inactive")
+    archive.ok("node", "activate", "off1")
     archive.ok("node", "modify", "off1", "--absent-ok", "2")
     item = archive("status", "--json").json["attention"][0]
     assert item["what"] == f"off1 is away since {since} UTC, and was expected back within 2 days"
