@@ -164,6 +164,7 @@ def _item_document(one: Attention) -> dict[str, object]:
         "node": one.node or None,
         "group": one.group or None,
         "host": one.host or None,
+        "on_host": one.on_host or None,
     }
 
 

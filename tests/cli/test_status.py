@@ -279,7 +279,7 @@ def test_the_last_run_of_a_host_is_old_after_a_day(archive: Archive) -> None:
     (item,) = archive("status", "--json").json["attention"]
     assert item["what"] == f"the last run on alp1 began 1 day ago, at {started} UTC"
     assert (item["code"], item["node"], item["host"]) == ("host-run-old", None, "alp1")
-    assert item["command"] == "alpenhorn doctor, on host alp1"
+    assert (item["command"], item["on_host"]) == ("alpenhorn doctor", "alp1")
     run_row(archive)
     assert attention(archive) == []
 
@@ -395,7 +395,11 @@ def test_releases_that_wait_with_the_most_frequent_reason(archive: Archive) -> N
         *("releases-kept", "field1"),
         *("field", "alp1"),
     )
-    assert item["command"] == "alpenhorn plan --node field1 --only delete, on host alp1"
+    assert (item["command"], item["on_host"]) == ("alpenhorn plan --node field1 --only delete", "alp1")
+    assert "; see: alpenhorn plan --node field1 --only delete, on host alp1\n" in archive.ok("status")
+    archive.index.execute("UPDATE storagenode SET host_id = NULL WHERE name = 'field1'")
+    item = archive("status", "--json").json["attention"][1]
+    assert (item["code"], item["on_host"]) == ("releases-kept", None)
 
 
 def test_a_release_that_the_next_run_carries_out_does_not_wait(archive: Archive) -> None:
