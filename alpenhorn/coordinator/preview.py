@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from alpenhorn.config import Config
+from alpenhorn.coordinator import media
 from alpenhorn.coordinator import nodes as node_steps
 from alpenhorn.coordinator.checks import due_pages
 from alpenhorn.coordinator.deletable import Deletable, apply_limit, evidence
@@ -29,6 +30,7 @@ from alpenhorn.plan.pulls import Choice, PullDecision, PullPlanner, Troubles
 from alpenhorn.reasons import Code, Reason, headed, within
 from alpenhorn.scan import checks as check_rows
 from alpenhorn.scan import imports as import_rows
+from alpenhorn.scan import media as media_rows
 from alpenhorn.scan import pulls as pull_rows
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.tape import progress as tape_progress
@@ -139,15 +141,15 @@ def probe(index: Index, pool: Pool, config: Config, asked: Asked) -> Probed:
     here = topology.here(config.sync.host)
     all_ios, faults = node_steps.make_ios(here)
     answers = node_steps.probe(pool, all_ios, [node for node in here if node.id in all_ios], tidy=False)
-    node_steps.accept_former_names(
-        index, [node for node in selected if node.id in answers], node_steps.Nodes(all_ios, answers)
-    )
+    found = node_steps.Nodes(all_ios, answers)
+    node_steps.accept_former_names(index, [node for node in selected if node.id in answers], found)
+    media.reject_unless_own([node for node in here if node.id in answers], found, media_rows.load(index))
     faults |= {node_id: answer.error for node_id, answer in answers.items() if answer.error}
     for node in selected:
         if node.id in faults and not _initialised_first(index, node, answers.get(node.id)):
             node_steps.leave_out(node, faults[node.id], report, asked)
     workable = [node for node in selected if node.id not in faults]
-    node_steps.report_warnings(workable, node_steps.Nodes(all_ios, answers), report)
+    node_steps.report_warnings(workable, found, report)
     ios = {node.id: all_ios[node.id] for node in workable}
     groups = group_ios(topology, workable, report)
     free_b = {node.id: answers[node.id].free_b for node in workable}

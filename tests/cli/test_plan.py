@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -184,3 +185,23 @@ def test_requests_into_a_group_that_is_no_longer_in_the_index(here: Archive) -> 
     # Also if it is the group of a node on this host.
     here.index.execute("UPDATE storagenode SET group_id = 99 WHERE name = 'field1'")
     assert lines(here) == [gone] == lines(here, "--node", "field1")
+
+
+@pytest.mark.one_engine
+def test_nothing_is_planned_on_the_medium_of_another_node(here: Archive, tmp_path: Path) -> None:
+    mounted(tmp_path / "root")
+    assert here("sync").status == 0
+    copytree(tmp_path / "root", tmp_path / "twin")
+    (tmp_path / "twin" / MARKER).write_text("twin\n")
+    here.ok(
+        *("node", "create", "twin", "--group", "spare", "--host", "alp1"),
+        *("--root", str(tmp_path / "twin"), "--activate"),
+    )
+    import_request(here, here.id("storagenode", "twin"))
+    before = here.rows()
+    assert lines(here) == [("import", "twin", 1, False, "medium-of-other-node")]
+    assert here.rows() == before
+    # A disk that is unplugged must not be initialised.
+    import_request(here, here.id("storagenode", "field1"))
+    (tmp_path / "root" / MARKER).unlink()
+    assert lines(here)[0] == ("import", "field1", 1, False, "root-not-mounted")
