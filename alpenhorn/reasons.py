@@ -682,12 +682,17 @@ class Code(_Codes):
     # --- nodes left out
 
     NODE_ON_OTHER_HOST = "node-on-other-host", "it is on host {there}, and this is {here}"
-    """A node named on the command line belongs to another host."""
+    """A node named on the command line, or with import requests, belongs to another host."""
     NODE_INACTIVE = (
         "node-inactive",
         "it is not active; activate it with: alpenhorn node activate {node}",
     )
-    """A node named on the command line is not active."""
+    """A node named on the command line, or with import requests, is not active."""
+    NODE_WITHOUT_HOST = (
+        "node-without-host",
+        "it is on no host; set its host with: alpenhorn node modify {node} --host HOST",
+    )
+    """A node named on the command line, or with import requests, is active and has no host."""
     NODE_LOCKED_BY_RUN = "node-locked-by-run", "another run ({run}) is working on it"
     """Only one run at a time works on a node."""
     NODE_TAKEN_OFF = "node-taken-off", "it was deactivated or taken off this host during the run"
@@ -807,6 +812,13 @@ class Code(_Codes):
         "its group has no active node on any host",
     )
     """No run can carry out the request."""
+    REQUEST_GROUP_NOT_IN_INDEX = (
+        "request-group-not-in-index",
+        "its group is no longer in the index; cancel it with: alpenhorn request cancel ID",
+    )
+    """No run carries out the request; `plan --files --json` and `request list` show its id."""
+    REQUEST_NODE_NOT_IN_INDEX = "request-node-not-in-index", "its node is no longer in the index"
+    """No run carries out the import request."""
     REQUEST_FOR_OTHER_HOST = (
         "request-for-other-host",
         "its group has no active node on this host; a run on {hosts} may serve it",
@@ -1024,6 +1036,16 @@ class Code(_Codes):
         "{requests} for {node}, which is not active",
     )
     """No run carries them out until the node is active."""
+    IMPORTS_FOR_INACTIVE_NODE = (
+        "imports-for-inactive-node",
+        "{requests} for {node}, which is not active",
+    )
+    """No run carries them out until the node is active."""
+    IMPORTS_FOR_NODE_WITHOUT_HOST = (
+        "imports-for-node-without-host",
+        "{requests} for {node}, which has no host",
+    )
+    """No run carries them out until the node has a host."""
     REQUESTS_FOR_IDLE_GROUP = (
         "requests-for-idle-group",
         "{requests} for group {group}, which has no active node",

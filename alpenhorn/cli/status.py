@@ -46,7 +46,8 @@ def status(
 ) -> int:
     """Problems that need attention come first, each with the first command to run.  The table below shows for each node
     how full it is, its free space, the files requested into its group (In) and from it (Out), copies that are corrupt,
-    missing or suspect (Bad), and how long ago the last run ended.  Nodes that need attention come first; Items is
+    changed by their owners, missing or suspect (Bad), and how long ago the last run ended, or for how long a disk is
+    away that may be (see `alpenhorn node modify --absent-ok`).  Nodes that need attention come first; Items is
     the number of problems of each.  With --wide and in JSON there is more.
 
     With --node, --group or --host, only problems of these nodes, groups or hosts are listed.  Files with too few good
@@ -163,6 +164,7 @@ def _item_document(one: Attention) -> dict[str, object]:
         "node": one.node or None,
         "group": one.group or None,
         "host": one.host or None,
+        "on_host": one.on_host or None,
     }
 
 

@@ -62,7 +62,7 @@ class Sum(NamedTuple):
 
 
 def bad_copies(status: NodeStatus) -> int:
-    return status.corrupt + status.missing + status.suspect
+    return status.corrupt + status.changed + status.missing + status.suspect
 
 
 def _of(path: str) -> str:
@@ -90,6 +90,7 @@ def node_columns(wide: bool) -> tuple[ListingColumn, ...]:
     )
     counts = (
         column("corrupt", value=_of("corrupt")),
+        column("changed", value=_of("changed")),
         column("missing", value=_of("missing")),
         column("suspect", value=_of("suspect")),
         column("mendable", value=_of("mendable")),
@@ -160,8 +161,8 @@ def sums(look: Look, lines: Iterable[NodeStatusLine], items: Iterable[Attention]
 
 
 def _bad_copies(status: NodeStatus) -> str:
-    counts = ((status.corrupt, "corrupt"), (status.missing, "missing"), (status.suspect, "suspect"))
-    return ", ".join(f"{copies} {word}" for copies, word in counts if copies) or "-"
+    words = ("corrupt", "changed", "missing", "suspect")
+    return ", ".join(f"{copies} {word}" for word in words if (copies := getattr(status, word))) or "-"
 
 
 def _or_dash(number: int) -> int | str:
@@ -177,7 +178,15 @@ def _work(work: tuple[int, int]) -> str:
     return f"{files} ({output.size(bytes_)})" if files else "-"
 
 
+def _away(line: NodeStatusLine) -> str:
+    """Return for how long a node is away that may be, "" for any other."""
+    away = line.status.away
+    return "" if away is None else f"away {formats.age((line.look.found.now - away.since).total_seconds())}"
+
+
 def _age(line: NodeStatusLine) -> str:
+    if away := _away(line):
+        return away
     if not line.status.node.active:
         return "inactive"
     return _since(line.status.last_run, line.look)
@@ -192,13 +201,16 @@ def _since(run: RunRow | None, look: Look) -> str:
 
 
 def _run(line: NodeStatusLine) -> str:
-    run = line.status.last_run
-    if run is None:
-        return "-"
-    if run.ended is None:
-        return f"{_minute(run.started)}, {line.look.states[run.id].said}"
-    failed = f", {run.failed} failed" if run.failed else ""
-    return _minute(run.started) + failed
+    parts = []
+    if (run := line.status.last_run) is not None:
+        parts.append(_minute(run.started))
+        if run.ended is None:
+            parts.append(line.look.states[run.id].said)
+        elif run.failed:
+            parts.append(f"{run.failed} failed")
+    if away := _away(line):
+        parts.append(away)
+    return ", ".join(parts) or "-"
 
 
 def _minute(moment: datetime | None) -> str:

@@ -44,6 +44,12 @@ def reject_foreign(index: Index, here: Iterable[NodeFact], found: Nodes) -> scan
     known = scan.load(index)
     if not known.identity:
         known = known._replace(identity=record.ensure_identity(index, new_id()))
+    reject_unless_own(here, found, known)
+    return known
+
+
+def reject_unless_own(here: Iterable[NodeFact], found: Nodes, known: scan.KnownMedia) -> None:
+    """Reject nodes whose medium belongs to another index or node, or is not there."""
     for node in here:
         answer = found.answers[node.id]
         if code_of(answer.error) is Code.ROOT_NOT_MARKED and known.knows(node.id):
@@ -56,7 +62,6 @@ def reject_foreign(index: Index, here: Iterable[NodeFact], found: Nodes) -> scan
         if standing in (Standing.FOREIGN, Standing.CLONE):
             why = foreign_medium(node, standing, answer.identity, known)
             found.answers[node.id] = answer._replace(error=why)
-    return known
 
 
 def judge_media(

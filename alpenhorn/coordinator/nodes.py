@@ -56,15 +56,24 @@ def select_nodes(topology: Topology, host: str, asked: Asked, report: Report) ->
         return topology.here(host)
     chosen = []
     for node in topology.named(asked.nodes):
-        if node.host != host:
-            why = Code.NODE_ON_OTHER_HOST(there=node.host or "(none)", here=host)
-        elif not node.active:
-            why = Code.NODE_INACTIVE(node=node.name)
+        if why := why_not_here(node, host):
+            leave_out(node, why, report, asked)
         else:
             chosen.append(node)
-            continue
-        leave_out(node, why, report, asked)
     return chosen
+
+
+def why_not_here(node: NodeFact, host: str) -> Reason | None:
+    """Return why runs on a host do not work on a node, None if they do."""
+    if node.active and node.host == host:
+        return None
+    from shlex import quote  # a run without --node needs none
+
+    if not node.active:
+        return Code.NODE_INACTIVE(node=quote(node.name))
+    if node.host is None:
+        return Code.NODE_WITHOUT_HOST(node=quote(node.name))
+    return Code.NODE_ON_OTHER_HOST(there=node.host, here=host)
 
 
 def warn_unknown_host(index: Index, host: str, asked: Asked, report: Report) -> None:

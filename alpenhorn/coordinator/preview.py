@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from alpenhorn.config import Config
+from alpenhorn.coordinator import media
 from alpenhorn.coordinator import nodes as node_steps
 from alpenhorn.coordinator.checks import due_pages
 from alpenhorn.coordinator.deletable import Deletable, apply_limit, evidence
@@ -29,6 +30,7 @@ from alpenhorn.plan.pulls import Choice, PullDecision, PullPlanner, Troubles
 from alpenhorn.reasons import Code, Reason, headed, within
 from alpenhorn.scan import checks as check_rows
 from alpenhorn.scan import imports as import_rows
+from alpenhorn.scan import media as media_rows
 from alpenhorn.scan import pulls as pull_rows
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.tape import progress as tape_progress
@@ -139,15 +141,15 @@ def probe(index: Index, pool: Pool, config: Config, asked: Asked) -> Probed:
     here = topology.here(config.sync.host)
     all_ios, faults = node_steps.make_ios(here)
     answers = node_steps.probe(pool, all_ios, [node for node in here if node.id in all_ios], tidy=False)
-    node_steps.accept_former_names(
-        index, [node for node in selected if node.id in answers], node_steps.Nodes(all_ios, answers)
-    )
+    found = node_steps.Nodes(all_ios, answers)
+    node_steps.accept_former_names(index, [node for node in selected if node.id in answers], found)
+    media.reject_unless_own([node for node in here if node.id in answers], found, media_rows.load(index))
     faults |= {node_id: answer.error for node_id, answer in answers.items() if answer.error}
     for node in selected:
         if node.id in faults and not _initialised_first(index, node, answers.get(node.id)):
             node_steps.leave_out(node, faults[node.id], report, asked)
     workable = [node for node in selected if node.id not in faults]
-    node_steps.report_warnings(workable, node_steps.Nodes(all_ios, answers), report)
+    node_steps.report_warnings(workable, found, report)
     ios = {node.id: all_ios[node.id] for node in workable}
     groups = group_ios(topology, workable, report)
     free_b = {node.id: answers[node.id].free_b for node in workable}
@@ -198,7 +200,7 @@ def why(
     if group_id is None:
         return Code.NO_SUCH_REQUEST()
     found = probe(index, pool, config, Asked())
-    if group_id not in {node.group_id for node in found.selected}:
+    if group_id not in _groups_here(found):
         return _why_not_here(found.topology, group_id)
     facts = pull_rows.page(index, group_id, request_id - 1, 1, NO_RUN, index.now())
     if not facts or facts[0].request_id != request_id:
@@ -223,15 +225,36 @@ def _added(plan: Plan, found: Iterator[Item]) -> Iterator[Item]:
 
 
 def imports(here: Preview) -> Iterator[Item]:
+    selected = {node.id for node in here.found.selected}
     for node in here.found.selected:
-        for request in import_rows.requests(here.index, node.id):
-            waiting = waits(request.attempt, here.now)
-            what = Code.INITIALISATION_REQUESTED() if request.path == MARKER else Code.IMPORT_REQUESTED()
-            line = Line("import", node.name, "", not waiting, WAITS if waiting else what)
-            yield Item(line, request.path, None, request.request_id)
+        yield from _requested_imports(here, node.id, node.name, here.found.report.left_out.get(node.name))
     for node in here.found.workable:
         if node.auto_import:
             yield Item(Line("import", node.name, "", True, Code.AUTO_IMPORT()), ".", None, None)
+    for node_id in import_rows.nodes_with_requests(here.index):
+        if node_id not in selected:
+            yield from _not_imported_here(here, node_id)
+
+
+def _not_imported_here(here: Preview, node_id: int) -> Iterator[Item]:
+    """Yield the import requests of a node that is not worked on here, unless only other nodes are asked for."""
+    other = here.found.topology.nodes.get(node_id)
+    if here.asked.nodes and (other is None or other.name not in here.asked.nodes):
+        return
+    if other is None:
+        why: Reason | None = Code.REQUEST_NODE_NOT_IN_INDEX()
+    else:
+        why = node_steps.why_not_here(other, here.config.sync.host)
+    yield from _requested_imports(here, node_id, _node_name(here.found.topology, node_id), why)
+
+
+def _requested_imports(here: Preview, node_id: int, name: str, obstacle: Reason | None) -> Iterator[Item]:
+    """Yield the import requests of a node.  `obstacle`: why none of them is carried out, None if they are."""
+    for request in import_rows.requests(here.index, node_id):
+        why = obstacle or request.fault or (WAITS if waits(request.attempt, here.now) else "")
+        wanted = Code.INITIALISATION_REQUESTED() if request.path == MARKER else Code.IMPORT_REQUESTED()
+        line = Line("import", name, "", not why, why or wanted)
+        yield Item(line, request.path, None, request.request_id)
 
 
 def tape(here: Preview) -> Iterator[Item]:
@@ -295,7 +318,7 @@ def pulls(here: Preview) -> Iterator[Item]:
     index, found = here.index, here.found
     lines: dict[tuple[int, int, int, Choice, Reason], Line] = {}
     by_method = {name: method.reason() for name, method in METHODS.items()}
-    for group_id in sorted({node.group_id for node in found.selected}):
+    for group_id in sorted(_groups_here(found)):
         for facts in pull_rows.pages(index, group_id, PAGE, NO_RUN, index.now()):
             for fact in facts:
                 decision = found.planner.decide(fact, here.now)
@@ -305,35 +328,46 @@ def pulls(here: Preview) -> Iterator[Item]:
                 if line is None:
                     line = lines[key] = _pull_line(found.topology, decision, why)
                 yield Item(line, f"{fact.acq}/{fact.name}", fact.size_b, fact.request_id)
-    if not here.asked.nodes:
-        yield from _not_pulled_here(here)
+    yield from _not_pulled_here(here)
 
 
 def _not_pulled_here(here: Preview) -> Iterator[Item]:
-    """Yield the requests into groups without an active node on this host."""
+    """Yield the requests into groups that have no active node on this host or are not in the index."""
     index, topology = here.index, here.found.topology
-    at_home = {node.group_id for node in here.found.selected}
-    for group in sorted(topology.groups.values(), key=lambda group: group.name):
-        if group.id in at_home:
-            continue
-        why = _why_not_here(topology, group.id)
-        for facts in pull_rows.pages(index, group.id, PAGE, NO_RUN, index.now()):
+    others = set(pull_rows.groups_with_requests(index)) - _groups_here(here.found)
+    if here.asked.nodes:
+        others &= {node.group_id for node in here.found.selected}
+    for name, group_id in sorted((_group_name(topology, group_id), group_id) for group_id in others):
+        why = _why_not_here(topology, group_id)
+        for facts in pull_rows.pages(index, group_id, PAGE, NO_RUN, index.now()):
             for fact in facts:
-                line = Line("pull", group.name, _source(topology, fact), False, why)
+                line = Line("pull", name, _node_name(topology, fact.node_from_id), False, why)
                 yield Item(line, f"{fact.acq}/{fact.name}", fact.size_b, fact.request_id)
+
+
+def _groups_here(found: Probed) -> set[int]:
+    """Return the ids of the groups of the selected nodes, without those that are not in the index."""
+    return {node.group_id for node in found.selected} & found.topology.groups.keys()
 
 
 def _why_not_here(topology: topologies.Topology, group_id: int) -> Reason:
     """Return why no run on this host carries out requests into a group of which it has no active node."""
+    if group_id not in topology.groups:
+        return Code.REQUEST_GROUP_NOT_IN_INDEX()
     hosts = topology.hosts_of(group_id)
     if not hosts:
         return Code.GROUP_WITHOUT_NODE_ANYWHERE()
     return Code.REQUEST_FOR_OTHER_HOST(hosts=" or ".join(hosts))
 
 
-def _source(topology: topologies.Topology, fact: PullFact) -> str:
-    node = topology.nodes.get(fact.node_from_id)
-    return node.name if node else f"(node {fact.node_from_id})"
+def _node_name(topology: topologies.Topology, node_id: int) -> str:
+    node = topology.nodes.get(node_id)
+    return node.name if node else f"(node {node_id})"
+
+
+def _group_name(topology: topologies.Topology, group_id: int) -> str:
+    group = topology.groups.get(group_id)
+    return group.name if group else f"(group {group_id})"
 
 
 def _pull_line(topology: topologies.Topology, decision: PullDecision, why: Reason) -> Line:
@@ -344,4 +378,4 @@ def _pull_line(topology: topologies.Topology, decision: PullDecision, why: Reaso
         place = topology.groups[fact.group_to_id].name
     kind = "cancel" if decision.choice is Choice.CANCEL else "pull"
     planned = decision.choice in (Choice.PULL, Choice.CANCEL)
-    return Line(kind, place, _source(topology, fact), planned, why)
+    return Line(kind, place, _node_name(topology, fact.node_from_id), planned, why)

@@ -38,8 +38,8 @@ class NodeStatus(NamedTuple):
     node as source, both as (files, bytes).  `mendable`: number of corrupt and missing copies that could be requested
     from a good copy and are not yet.  `free_inodes`: None unless they are few.  `kept`: released copies that runs do
     not delete.  `away`: if the node may be absent, and is.  `verified`: of nodes with auto_verify, when the good copy
-    that was not read for the longest time was last read; None if unknown.  `changed`: number of the corrupt copies that
-    their owners changed; `example`: the path of one.
+    that was not read for the longest time was last read; None if unknown.  `changed`: number of copies that their
+    owners changed, which are not among the corrupt ones; `example`: the path of one.
     """
 
     node: storage.NodeRow
@@ -225,7 +225,7 @@ def status(index: Index, evidence: Evidence) -> Status:
             incoming=incoming.get(node.group, (0, 0)),
             outgoing=outgoing.get(node.name, (0, 0)),
             imports=imports.get(node.id, 0),
-            corrupt=wrong.get((node.id, "X"), 0),
+            corrupt=wrong.get((node.id, "X"), 0) - (altered[node.id].copies if node.id in altered else 0),
             missing=wrong.get((node.id, "N"), 0),
             suspect=wrong.get((node.id, "M"), 0),
             mendable=mendable.get(node.id, 0),

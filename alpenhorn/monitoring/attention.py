@@ -41,6 +41,7 @@ class Attention(NamedTuple):
     """A problem that needs attention, and the first command to run.
 
     `node`, `group`, `host`: names of the one that it is about, "" for none; a node's host and group are given, too.
+    `on_host`: the host on which to run the command, "" for any.
     """
 
     what: Reason
@@ -48,6 +49,7 @@ class Attention(NamedTuple):
     node: str = ""
     group: str = ""
     host: str = ""
+    on_host: str = ""
 
     @property
     def code(self) -> str | None:
@@ -57,7 +59,9 @@ class Attention(NamedTuple):
     @property
     def line(self) -> str:
         """The problem and the command, unless its text already names one."""
-        return str(self.what) if SEE in self.what else f"{self.what}; see: {self.command}"
+        if SEE in self.what:
+            return str(self.what)
+        return f"{self.what}; see: {self.command}{f', on host {self.on_host}' if self.on_host else ''}"
 
 
 class Look(NamedTuple):
@@ -112,12 +116,11 @@ def items(found: Status, states: Mapping[int, RunState], backup_within_s: float)
             yield _of_node(
                 node.node,
                 Code.COPIES_CHANGED(copies=text, node=name, where=where, example=quote(node.example)),
-                f"alpenhorn file find --node {name} --changed",
+                f"alpenhorn file find --node {quote(name)} --changed",
             )
     for wrong in ("corrupt", "missing", "suspect"):
         for node in found.nodes:
-            copies = getattr(node, wrong) - (node.changed if wrong == "corrupt" else 0)
-            if copies:
+            if copies := getattr(node, wrong):
                 name = node.node.name
                 text = formats.count(copies, f"{wrong} copy", f"{wrong} copies")
                 what = REASONS[wrong](copies=text, node=name)
@@ -148,8 +151,8 @@ def items(found: Status, states: Mapping[int, RunState], backup_within_s: float)
         yield Attention(wrong, "alpenhorn db backup --help")
 
 
-def _of_node(node: NodeRow, what: Reason, command: str) -> Attention:
-    return Attention(what, command, node.name, node.group, node.host or "")
+def _of_node(node: NodeRow, what: Reason, command: str, on_host: str | None = None) -> Attention:
+    return Attention(what, command, node.name, node.group, node.host or "", on_host or "")
 
 
 def _conditions(found: Status) -> Iterator[Attention]:
@@ -167,9 +170,10 @@ def _conditions(found: Status) -> Iterator[Attention]:
                 f"runs on {host} have reported since {formats.time(naive(one.began))} UTC: {one.why}",
                 one.code,
             ),
-            f"alpenhorn doctor, on host {host}",
+            "alpenhorn doctor",
             *((node.name, node.group) if node is not None else ("", "")),
             host=host,
+            on_host=host,
         )
 
 
@@ -202,11 +206,11 @@ def _old_run(host: HostRuns, states: Mapping[int, RunState], found: Status) -> I
     if states[run.id] is RunState.ENDED:
         usual = "" if host.usual is None else f"; usually there is one every {ago(host.usual)}"
         yield Attention(
-            Code.HOST_RUN_OLD(**about, usual=usual), f"alpenhorn doctor, on host {host.host}", host=host.host
+            Code.HOST_RUN_OLD(**about, usual=usual), "alpenhorn doctor", host=host.host, on_host=host.host
         )
     elif states[run.id] is RunState.UNKNOWN:
         yield Attention(
-            Code.HOST_RUN_UNENDED(**about), f"alpenhorn history, on host {host.host}", host=host.host
+            Code.HOST_RUN_UNENDED(**about), "alpenhorn history", host=host.host, on_host=host.host
         )
 
 
@@ -224,13 +228,15 @@ def _media_attention(found: Status) -> Iterator[Attention]:
                 yield _of_node(
                     node.node,
                     Code.NODE_LEFT_OUT_SINCE(node=one.name, since=formats.time(one.wrong), why=one.why),
-                    f"alpenhorn doctor, on host {one.host}",
+                    "alpenhorn doctor",
+                    one.host,
                 )
         elif one.distrust is not None:
             yield _of_node(
                 node.node,
                 Code.COPIES_TO_BE_COMPARED(node=one.name, why=one.changed_why),
-                f"alpenhorn reconcile --node {quote(one.name)}, on host {one.host}",
+                f"alpenhorn reconcile --node {quote(one.name)}",
+                one.host,
             )
         elif one.changed is not None and node.suspect:
             text = formats.count(node.suspect, "copy is", "copies are")
@@ -287,6 +293,12 @@ def _node_attention(status: NodeStatus, found: Status) -> Iterator[Attention]:
             ),
             f"alpenhorn node show {quote(node.name)}",
         )
+    if status.imports and not (node.active and node.host) and not _may_be_away(status, found):
+        unserved = Code.IMPORTS_FOR_NODE_WITHOUT_HOST if node.active else Code.IMPORTS_FOR_INACTIVE_NODE
+        text = formats.count(status.imports, "import request waits", "import requests wait")
+        yield _of_node(
+            node, unserved(requests=text, node=node.name), f"alpenhorn node show {quote(node.name)} --imports"
+        )
     if not node.active:
         if status.outgoing[0] and not _may_be_away(status, found):
             yield _of_node(
@@ -302,7 +314,8 @@ def _node_attention(status: NodeStatus, found: Status) -> Iterator[Attention]:
         yield _of_node(
             node,
             Code.NODE_NOT_WORKED_ON(node=node.name),
-            f"alpenhorn plan --node {quote(node.name)}, on host {node.host}",
+            f"alpenhorn plan --node {quote(node.name)}",
+            node.host,
         )
     if listing.no_room(node, status.full):
         yield _of_node(
@@ -321,7 +334,8 @@ def _node_attention(status: NodeStatus, found: Status) -> Iterator[Attention]:
                 example=kept.example,
                 why=kept.why,
             ),
-            f"alpenhorn plan --node {quote(node.name)} --only delete, on host {node.host}",
+            f"alpenhorn plan --node {quote(node.name)} --only delete",
+            node.host,
         )
     if status.verified is not None and found.now - status.verified > VERIFIED_WITHIN:
         yield _of_node(

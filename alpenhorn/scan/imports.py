@@ -57,6 +57,13 @@ def requests(index: Index, node_id: int) -> list[ImportRequestFact]:
     ]
 
 
+def nodes_with_requests(index: Index) -> list[int]:
+    """Return the ids of the nodes with pending import requests, also of nodes that are not in the index."""
+    return index.values(
+        "SELECT DISTINCT node_id FROM archivefileimportrequest WHERE completed = 0 ORDER BY 1"
+    )
+
+
 def known(index: Index, node_id: int, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], KnownFile]:
     """Return the files in the index by (acquisition, file name); unknown names are left out."""
     by_acq: dict[str, list[str]] = {}

@@ -148,6 +148,13 @@ def pages(
         after = facts[-1].request_id
 
 
+def groups_with_requests(index: Index) -> list[int]:
+    """Return the ids of the groups with pending requests, also of groups that are not in the index."""
+    return index.values(
+        "SELECT DISTINCT group_to_id FROM archivefilecopyrequest WHERE completed = 0 AND cancelled = 0"
+    )
+
+
 def group_of(index: Index, request_id: int) -> int | None:
     """Return the destination group of a request; None if there is no such request."""
     group_id: int | None = index.value(

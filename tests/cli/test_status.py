@@ -52,6 +52,12 @@ def attention(archive: Archive) -> list[str]:
     return [one["what"] for one in archive("status", "--json").json["attention"]]
 
 
+def row(archive: Archive, node: str, *options: str) -> str:
+    """The line of a node in the table."""
+    (line,) = [line for line in archive.ok("status", *options).splitlines() if line.startswith(f"{node} ")]
+    return line.rstrip()
+
+
 def test_status_says_that_nothing_needs_attention(archive: Archive) -> None:
     seen(archive)
     archive.file("a", field1="YY", off1="NM", off2="XN")
@@ -97,6 +103,22 @@ def test_status_counts_repairable_copies_with_the_command_until_they_are_request
     assert archive("status", "--json").json["nodes"][1]["mendable"] == 2
     archive.request(corrupt)
     assert attention(archive)[0] == can.replace("2 bad copies", "1 bad copy")
+
+
+def test_a_copy_that_its_owner_changed_is_bad_but_not_corrupt(archive: Archive) -> None:
+    seen(archive)
+    archive.file("rotten", field1="YY", off1="XY")
+    archive.file("gone", field1="YY", off1="NY")
+    for name in ("edited", "edited too"):
+        event = {"file_id": archive.file(name, field1="YY", off1="XY"), "what": "changed", "why": "newer"}
+        archive.insert(
+            "sync_event", at="2026-07-22 10:00:00", node_id=archive.id("storagenode", "off1"), **event
+        )
+    node = archive("status", "--json").json["nodes"][1]
+    assert [node[key] for key in ("corrupt", "changed", "missing", "suspect")] == [1, 2, 1, 0]
+    assert " 1 corrupt, 2 changed, 1 missing " in row(archive, "off1", "--wide")
+    assert row(archive, "off1").split()[-2:] == ["4", "-"]
+    assert "1 corrupt copy on off1" in attention(archive)
 
 
 def test_status_counts_no_bad_copy_as_repairable_without_a_good_source(archive: Archive) -> None:
@@ -186,6 +208,7 @@ def test_status_shows_space_requests_and_last_run_of_a_node(archive: Archive) ->
         "out": {"files": 1, "size_b": 7},
         "imports": 1,
         "corrupt": 0,
+        "changed": 0,
         "missing": 0,
         "suspect": 0,
         "mendable": 0,
@@ -256,7 +279,7 @@ def test_the_last_run_of_a_host_is_old_after_a_day(archive: Archive) -> None:
     (item,) = archive("status", "--json").json["attention"]
     assert item["what"] == f"the last run on alp1 began 1 day ago, at {started} UTC"
     assert (item["code"], item["node"], item["host"]) == ("host-run-old", None, "alp1")
-    assert item["command"] == "alpenhorn doctor, on host alp1"
+    assert (item["command"], item["on_host"]) == ("alpenhorn doctor", "alp1")
     run_row(archive)
     assert attention(archive) == []
 
@@ -319,6 +342,31 @@ def test_requests_that_no_run_carries_out(archive: Archive) -> None:
     )
 
 
+def test_import_requests_that_no_run_carries_out(archive: Archive) -> None:
+    seen(archive)
+    archive.ok("node", "scan", "field1", "--register-new")
+    assert attention(archive) == []
+    archive.ok("node", "deactivate", "field1")
+    (item,) = archive("status", "--json").json["attention"]
+    assert item["what"] == "1 import request waits for field1, which is not active"
+    assert (item["code"], item["node"]) == ("imports-for-inactive-node", "field1")
+    assert item["command"] == "alpenhorn node show field1 --imports"
+    assert archive("status", "--check").status == 4
+    mark_seen(archive.index, archive.id("storagenode", "field1"), seen=ago(archive, days=3))
+    archive.ok("node", "modify", "field1", "--absent-ok", "4")
+    assert attention(archive) == []
+    archive.ok("node", "modify", "field1", "--absent-ok", "2")
+    assert attention(archive)[1:] == [item["what"]]
+    archive.ok("node", "activate", "field1")
+    archive.index.execute("UPDATE storagenode SET host_id = NULL WHERE name = 'field1'")
+    another = {"path": "a", "recurse": 0, "register": 0, "completed": 0}
+    archive.insert("archivefileimportrequest", node_id=archive.id("storagenode", "field1"), **another)
+    assert attention(archive) == [
+        "2 import requests wait for field1, which has no host",
+        "field1 is active and has no host",
+    ]
+
+
 def test_requests_for_what_is_no_longer_in_the_index(archive: Archive) -> None:
     seen(archive)
     if not archive.index.dialect.in_a_file:
@@ -347,7 +395,11 @@ def test_releases_that_wait_with_the_most_frequent_reason(archive: Archive) -> N
         *("releases-kept", "field1"),
         *("field", "alp1"),
     )
-    assert item["command"] == "alpenhorn plan --node field1 --only delete, on host alp1"
+    assert (item["command"], item["on_host"]) == ("alpenhorn plan --node field1 --only delete", "alp1")
+    assert "; see: alpenhorn plan --node field1 --only delete, on host alp1\n" in archive.ok("status")
+    archive.index.execute("UPDATE storagenode SET host_id = NULL WHERE name = 'field1'")
+    item = archive("status", "--json").json["attention"][1]
+    assert (item["code"], item["on_host"]) == ("releases-kept", None)
 
 
 def test_a_release_that_the_next_run_carries_out_does_not_wait(archive: Archive) -> None:
@@ -392,6 +444,13 @@ def test_a_disk_that_travels_is_not_missed_until_it_is_overdue(archive: Archive)
     archive.ok("node", "modify", "off1", "--absent-ok", "4")
     assert attention(archive) == []
     assert archive("status", "--json").json["nodes"][1]["away_since"] == f"{since.isoformat()}Z"
+    assert row(archive, "off1").endswith("away 3 d") and row(archive, "off1", "--wide").endswith("away 3 d")
+    run_row(archive, host="alp2", nodes="off1", failed=1)
+    assert row(archive, "off1").endswith("away 3 d")
+    assert row(archive, "off1", "--wide").endswith(", 1 failed, away 3 d")
+    archive.ok("node", "deactivate", "off1")
+    assert row(archive, "off1").endswith("away 3 d") and row(archive, "off2").endswith("inactive")
+    archive.ok("node", "activate", "off1")
     archive.ok("node", "modify", "off1", "--absent-ok", "2")
     item = archive("status", "--json").json["attention"][0]
     assert item["what"] == f"off1 is away since {since} UTC, and was expected back within 2 days"
