@@ -83,6 +83,7 @@ def plan(
       alpenhorn plan --json
     """
     form = listing.form
+    listing.require_column(ITEM_COLUMNS if files else LINE_COLUMNS)
     with workers(app, jobs) as pool:
         # 60 ms, which neither the help nor the workers need.
         from alpenhorn.coordinator.preview import Plan, items

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.cli.conftest import Archive
+from tests.fixtures.archive import Archive as Real
 
 WHY = "its group has no active node on any host"
 THERE = "its group has no active node on this host; a run on alp2 may serve it"
@@ -51,3 +54,16 @@ def test_a_group_whose_node_becomes_active_is_no_longer_among_them(archive: Arch
     archive.ok("node", "activate", "spare1")
     assert archive.ok("plan").startswith("Nothing would be done now.")
     assert WHY not in archive.ok("plan") and THERE in archive.ok("plan")
+
+
+@pytest.mark.parametrize(
+    ("options", "column"),
+    [(("--sort", "path"), "path"), (("--files", "--sort", "-files"), "files")],
+)
+def test_a_column_that_the_list_lacks_is_refused_before_planning(
+    sqlite_archive: Real, options: tuple[str, ...], column: str
+) -> None:
+    sqlite_archive.configure()
+    sqlite_archive.do("DROP TABLE storagenode")
+    result = sqlite_archive.run("plan", *options)
+    assert result.status == 2 and f"no such column in this list: '{column}'" in result.err
