@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
 
 import pytest
 
 from tests.fixtures.archive import Archive
 from tests.fixtures.terminal import on_screen
+
+EMPTY = "d41d8cd98f00b204e9800998ecf8427e"  # the MD5 sum of no bytes
 
 
 def shown_until_unlocked(archive: Archive, command: tuple[str, ...], lock: str, shown: str) -> list[str]:
@@ -24,7 +26,7 @@ def shown_until_unlocked(archive: Archive, command: tuple[str, ...], lock: str, 
 
 
 @pytest.fixture
-def locked(mariadb_archive: Archive) -> Iterator[Archive]:
+def locked(mariadb_archive: Archive) -> Archive:
     """Two nodes, with a pending request, a corrupt copy, a rule that was not applied, and old events."""
     archive = mariadb_archive
     for node in ("field", "safe"):
@@ -97,14 +99,34 @@ def test_a_long_change_is_shown_on_a_terminal(
     assert any(said in line for line in lines), lines
 
 
-def test_a_long_rebuild_is_shown_on_a_terminal(mariadb_archive: Archive) -> None:
-    root = mariadb_archive.base / "vault"
+def disk(archive: Archive, name: str) -> str:
+    """Make the root of a node with an empty file in its manifest, and return it."""
+    root = archive.base / name
     (root / ".alpenhorn").mkdir(parents=True)
-    (root / "ALPENHORN_NODE").write_text("vault\n")
+    (root / "ALPENHORN_NODE").write_text(f"{name}\n")
     (root / ".alpenhorn/manifest.md5").write_text(
-        f"# alpenhorn manifest 2 {'0' * 32}\n# size 0 3\nd41d8cd98f00b204e9800998ecf8427e  acq/empty\n# end 1 0\n"
+        f"# alpenhorn manifest 2 {'0' * 32}\n# size 0 {len(name)}\n{EMPTY}  {name}/empty\n# end 1 0\n"
     )
-    lines = shown_until_unlocked(
-        mariadb_archive, ("db", "rebuild", str(root)), "archivefile READ", "Filling the index"
-    )
+    return str(root)
+
+
+def test_a_long_rebuild_is_shown_on_a_terminal(mariadb_archive: Archive) -> None:
+    command = ("db", "rebuild", disk(mariadb_archive, "vault"))
+    lines = shown_until_unlocked(mariadb_archive, command, "archivefile READ", "Filling the index")
     assert any("Filled the index: 1 file" in line for line in lines), lines
+
+
+def test_a_rebuild_that_is_stopped_after_a_part_says_that_nothing_was_changed(
+    mariadb_archive: Archive,
+) -> None:
+    archive = mariadb_archive
+    command = ("db", "rebuild", disk(archive, "vault"), disk(archive, "vault2"))
+    conf, environ = archive.configure(), {"HOME": str(archive.base)}
+    with archive.index.transaction():
+        archive.insert("archiveacq", name="vault2")  # the second disk waits for it
+        with on_screen("-c", str(conf), *command, columns=160, environ=environ) as screen:
+            screen.until(lambda lines: any("Filling the index" in line for line in lines))
+            screen.process.send_signal(signal.SIGINT)
+            assert screen.end() == 130
+    assert any("stopped; nothing was changed" in line for line in screen.lines), screen.lines
+    assert archive.all("SELECT * FROM archivefile") == archive.all("SELECT * FROM storagenode") == []
