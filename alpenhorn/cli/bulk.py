@@ -13,7 +13,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, CommandFunction
-from alpenhorn.cli.long_work import LongWork, stopped_after
+from alpenhorn.cli.long_work import LongWork
 from alpenhorn.cli.options import check_option, confirm, file_list_option, force_option
 from alpenhorn.index import selections
 from alpenhorn.index.selections import CountedSelection, SelectionPart, Total
@@ -90,23 +90,15 @@ def _counted(app: App, edit: BulkEdit) -> CountedSelection:
 
 
 def _in_pieces(app: App, doing: str, found: CountedSelection, edit: BulkEdit) -> int:
-    """Change the rows in pieces, each in a transaction, and return the number of rows changed.
-
-    If interrupted, print how many rows were changed, and raise the error.
-    """
+    """Change the rows in pieces, each in a transaction, and return the number of rows changed."""
     stamp = app.stamp()
     of = sum(piece.files for piece in found.pieces)
     at, done = 0, 0
-    try:
-        with LongWork(app, doing, changing=True) as work:
-            for piece in found.pieces:
-                work.at(at, of)
-                done += edit.change(piece.parts, stamp)
-                at += piece.files
-    except (KeyboardInterrupt, Exception) as error:
-        if done or isinstance(error, KeyboardInterrupt):
-            output.warning(stopped_after(done, of))
-        raise
+    with LongWork(app, doing, changing=True) as work:
+        for piece in found.pieces:
+            work.at(at, of)
+            done += edit.change(piece.parts, stamp)
+            at += piece.files
     return done
 
 

@@ -145,15 +145,20 @@ class Sorting(NamedTuple):
     key: str
     descending: bool
 
+    def column(self, columns: Sequence[ListingColumn]) -> ListingColumn:
+        """Return the column with the key.  Raises UsageError if none of `columns` has it."""
+        found = next((column for column in columns if column.key == self.key), None)
+        if found is None:
+            known = ", ".join(column.key for column in columns if column.key)
+            raise click.UsageError(f"no such column in this list: {self.key!a}; the columns are: {known}")
+        return found
+
     def first(self, columns: Sequence[ListingColumn], rows: Iterable[Any], limit: int | None) -> list[Any]:
         """Return the first `limit` rows in this order, all for None; only these are held in memory.
 
         Raises UsageError if none of `columns` has the key.
         """
-        value = next((column.value for column in columns if column.key == self.key), None)
-        if value is None:
-            known = ", ".join(column.key for column in columns if column.key)
-            raise click.UsageError(f"no such column in this list: {self.key!a}; the columns are: {known}")
+        value = self.column(columns).value
         unknown: list[Any] = []
 
         def with_value() -> Iterator[tuple[Any, Any]]:
@@ -215,6 +220,11 @@ class ListOptions(NamedTuple):
     def at_most(self) -> int | None:
         """The number of rows that a query needs to return; None for all, which must be read before they are sorted."""
         return None if self.sort else self.limit
+
+    def require_column(self, columns: Sequence[ListingColumn]) -> None:
+        """Raise UsageError if these columns lack the one to sort by, before rows are read that may take long."""
+        if self.sort is not None:
+            self.sort.column(columns)
 
     def pick(self, columns: Sequence[ListingColumn], rows: Iterable[Any]) -> Iterator[Any]:
         """Yield the rows to show, in order.  Raises UsageError if these columns lack the one to sort by."""

@@ -23,6 +23,7 @@ from alpenhorn.cli.columns import (
 )
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.files import ids
+from alpenhorn.cli.long_work import LongWork
 from alpenhorn.cli.options import confirm
 from alpenhorn.cli.run_columns import RUN_COLUMNS, RunLine, run_document
 from alpenhorn.cli.times import Duration, TimeOrDuration
@@ -186,8 +187,9 @@ def _moment(app: App, since: datetime | timedelta | None) -> datetime | None:
 
 
 def _runs(app: App, since: datetime | None, listing: ListOptions) -> None:
-    rows = scan.runs(app.index, listing.limit or RUNS, since)
-    states = run_states(rows, app.host)
+    with LongWork(app, "Listing runs"):
+        rows = scan.runs(app.index, listing.limit or RUNS, since)
+        states = run_states(rows, app.host)
     lines = (RunLine(row, states[row.id]) for row in rows)
     listing.show(RUN_COLUMNS, lines, "No runs.", optional=("Status", "Size", "Nodes"))
 
@@ -209,14 +211,15 @@ def _events(
     state = RunState.ENDED
     if run is not None and run.ended is None:
         state = run_states([run], app.host, after(index, run.id))[run.id]
-    rows = scan.events(
-        index,
-        limit + 1,  # one more row shows whether there are older events
-        file_id=None if file is None else file.id,
-        nodes=ids(nodes),
-        run_id=run_id,
-        since=since,
-    )
+    with LongWork(app, "Listing events"):
+        rows = scan.events(
+            index,
+            limit + 1,  # one more row shows whether there are older events
+            file_id=None if file is None else file.id,
+            nodes=ids(nodes),
+            run_id=run_id,
+            since=since,
+        )
     left_out = len(rows) > limit
     rows = rows[-limit:]
     if form is Format.JSON and run is not None:
@@ -260,12 +263,16 @@ def _prune(app: App, age: float, force: bool) -> None:
         before = (app.now() - timedelta(seconds=age)).replace(microsecond=0)
     except OverflowError:
         before = datetime(1000, 1, 1)  # earlier than any run
-    found = scan.old(app.index, before)
+    with LongWork(app, "Counting old events and runs"):
+        found = scan.old(app.index, before)
     if found == Old(0, 0):
         output.line(f"No events or runs from before {output.zoned(before)}.")
         return
     confirm(f"Permanently delete {_counts(found)} from before {output.zoned(before)}?", force)
-    output.line(f"Deleted {_counts(prune_old(app.index, before))}.")
+    of = found.events + found.runs
+    with LongWork(app, f"Deleting {_counts(found)}", changing=True) as work:
+        deleted = prune_old(app.index, before, lambda done: work.at(done, of))
+    output.line(f"Deleted {_counts(deleted)}.")
 
 
 def _counts(found: Old) -> str:

@@ -327,14 +327,20 @@ class _Setup:
 
     def _explain(self, found: Start, seen: dict[str, SeenDirectory], check: bool) -> None:
         output.line("")
+        patterns = len(self.app.config.import_.ignore)
         for one in found.keep:
             at = seen[one.root]
-            top = f"alpenhorn {shlex.join(('node', 'modify', one.name, '--top-acq', 'ACQ'))}"
-            loose = f"; move them into a directory, or let runs do that: {top}"
+            if one.top_acq:
+                kept = f", and files directly in it{_now(at.loose)}, which runs move into its directory {one.top_acq},"
+                loose = ""
+            else:
+                top = f"alpenhorn node modify {shlex.quote(one.name)} --top-acq ACQ"
+                remedy = f"; move them into a directory, or let runs do that: {top}"
+                kept, loose = "", f"files directly in it{_now(at.loose, remedy)}, "
             output.line(
-                f"Files in directories below {one.root} are kept. Not kept: files directly in it"
-                f"{_now(at.loose, loose)}, names that begin with a dot{_now(at.hidden)}, and symbolic links"
-                f"{_now(at.links)}."
+                f"Files in directories below {one.root}{kept} are kept. Not kept: {loose}names that begin with a dot"
+                f"{_now(at.hidden)}, symbolic links{_now(at.links)}, and files whose path matches [import] ignore in"
+                f" the configuration{_now(patterns, ' pattern' if patterns == 1 else ' patterns')}."
             )
         output.line(
             "To list what is not kept: alpenhorn reconcile --dry-run --min-age 0. To see what is being done: alpenhorn"

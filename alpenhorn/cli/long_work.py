@@ -43,7 +43,9 @@ class LongWork:
 
     `changing`: the operation changes the index.  Then Ctrl-C only ends the running statement, and KeyboardInterrupt is
     raised once the outcome of the statement is known; otherwise it is raised at once.  A second Ctrl-C ends the
-    process.  Another thread shows progress and interrupts, because the calling thread waits for the database.
+    process.  Another thread shows progress and interrupts, because the calling thread waits for the database.  If it is
+    stopped or fails after a part, the user is told how much was done.  `whole`: it is one transaction, of which nothing
+    is kept then.
 
     `index`: another index than that of the app.  `interrupts`: if false, Ctrl-C is left as it is, for work whose own
     clean-up after it may take long.
@@ -54,11 +56,13 @@ class LongWork:
         app: App,
         doing: str,
         changing: bool = False,
+        whole: bool = False,
         index: Index | None = None,
         interrupts: bool = True,
     ) -> None:
         self._doing = output.harmless(doing)
         self._changing = changing
+        self._whole = whole
         self._interrupts = interrupts
         self._drawn = sys.stderr.isatty() and app.verbosity >= 0
         self._interrupt = Interrupter(app.index if index is None else index)
@@ -69,9 +73,9 @@ class LongWork:
 
     def at(self, done: int, of: int) -> None:
         """Report progress: `done` of `of` are done.  Raises KeyboardInterrupt after Ctrl-C."""
+        self._at = (done, of)
         if self._stopped:
             raise KeyboardInterrupt
-        self._at = (done, of)
 
     def counted(self, rows: Iterable[Row], of: int) -> Iterator[Row]:
         """Yield rows, `of` in all, and report progress."""
@@ -101,10 +105,20 @@ class LongWork:
             signal.signal(signal.SIGINT, self._before)
         os.close(self._reading)
         os.close(self._writing)
-        if self._stopped and error is not None and not isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt from error
-        if self._interrupts and not self._changing and isinstance(error, KeyboardInterrupt):
-            output.warning(NOTHING)
+        if error is not None and (self._stopped or isinstance(error, KeyboardInterrupt)):
+            if self._interrupts:
+                output.warning(self._outcome())
+            if not isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+        elif error is not None and self._outcome() != NOTHING:
+            output.warning(self._outcome())
+
+    def _outcome(self) -> str:
+        """Return what is left of an operation that was stopped."""
+        done, of = self._at
+        if not done or not self._changing or self._whole:
+            return NOTHING
+        return f"stopped after {done} of {of}; to do the rest, run the same command again"
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopped = True
@@ -139,8 +153,7 @@ class LongWork:
             if progress is not None:
                 progress.stop()
         # The main thread waits for an SQLite lock, or for a server that does not answer.
-        done, of = self._at
-        output.warning(stopped_after(done, of) if self._changing else NOTHING)
+        output.warning(self._outcome())
         os._exit(INTERRUPTED)
 
     def _begin(self) -> Progress:
@@ -182,7 +195,3 @@ def in_pages(app: App, doing: str, rows: Iterable[Row]) -> Iterator[Row]:
         if not page:
             return
         yield from page
-
-
-def stopped_after(done: int, of: int) -> str:
-    return f"stopped after {done} of {of}; to do the rest, run the same command again" if done else NOTHING

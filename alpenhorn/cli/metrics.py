@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.long_work import LongWork
 
 ALERT_RULES = "alert-rules.yml"
 DASHBOARD = "dashboard.json"
@@ -40,5 +41,6 @@ def metrics(app: App, shown: str | None) -> None:
     else:
         from alpenhorn.monitoring.metrics import text as current  # the texts above need no index
 
-        text = current(app.config, app.index, app.now())
+        with LongWork(app, "Reading the index for the metrics"):
+            text = current(app.config, app.index, app.now())
     click.echo(text, nl=False)

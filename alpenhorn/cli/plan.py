@@ -11,6 +11,7 @@ from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, ListingColumn, ListOptions, column, listing_options, number, size
 from alpenhorn.cli.complete import NODE, names_option
+from alpenhorn.cli.long_work import LongWork, in_pages
 from alpenhorn.cli.runs import jobs_option, mass_delete_option, only_option, workers
 from alpenhorn.cli.usage_hints import HintingCommand, nodes_form
 from alpenhorn.reasons import code_in_json, code_of
@@ -19,6 +20,7 @@ from alpenhorn.scan import patterns
 if TYPE_CHECKING:
     from alpenhorn.coordinator.preview import Item, Plan
 
+PLANNING = "Deciding what a run would do"
 # For a Line.
 WORK_COLUMNS = (
     column("work", "Work", "kind"),
@@ -83,6 +85,7 @@ def plan(
       alpenhorn plan --json
     """
     form = listing.form
+    listing.require_column(ITEM_COLUMNS if files else LINE_COLUMNS)
     with workers(app, jobs) as pool:
         # 60 ms, which neither the help nor the workers need.
         from alpenhorn.coordinator.preview import Plan, items
@@ -93,14 +96,15 @@ def plan(
         asked = Asked(chosen, only, allow_mass_delete=allow_mass_delete)
         planned = items(app.index, pool, app.config, asked, app.now, found)
         if files:
-            rows = listing.pick(ITEM_COLUMNS, planned)
+            rows = in_pages(app, PLANNING, listing.pick(ITEM_COLUMNS, planned))
             if form is Format.TABLE:
                 for item in rows:
                     _show_item(item)
             else:
                 columns.show(form, ITEM_COLUMNS, rows)
-        for _ in planned:  # what --limit left is counted, too
-            pass
+        with LongWork(app, PLANNING):
+            for _ in planned:  # what --limit left is counted, too
+                pass
     if form is Format.TABLE:
         _show(found, files, listing)
     elif form.in_rows:

@@ -11,6 +11,7 @@ from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, column, format_option, number, refuse_to_ask, size, wide_option
 from alpenhorn.cli.complete import NODE, names_option
+from alpenhorn.cli.long_work import LongWork
 from alpenhorn.cli.options import at_most_one, check_option, confirm, force_option
 from alpenhorn.edits.requests import allow_replacement, create_for
 from alpenhorn.errors import DONE, FAILED
@@ -106,7 +107,8 @@ def repair(
     index = app.index
     topology = topologies.load(index)
     files = frozenset(names.file(index, path).id for path in paths)
-    repairs = _choose_sources(index, topology, nodes, files, replace)
+    with LongWork(app, "Looking for good copies of the files"):
+        repairs = _choose_sources(index, topology, nodes, files, replace)
     requests, left = list(_requests(topology, repairs)), list(_left(topology, repairs))
     if form is Format.TABLE:
         _show(requests, left, wide)
@@ -155,12 +157,18 @@ def _choose_sources(
 
 def _request(app: App, topology: Topology, repairs: Repairs) -> int:
     now = app.stamp()
-    for node_id, file_ids in repairs.aside.items():
-        allow_replacement(app.index, node_id, file_ids)
-    return sum(
-        create_for(app.index, file_ids, source_id, topology.nodes[node_id].group_id, now)
-        for (source_id, node_id), file_ids in repairs.requests.items()
-    )
+    requested = at = 0
+    of = repairs.changed + repairs.files
+    with LongWork(app, f"Requesting {output.count(repairs.files, 'file')}", changing=True) as work:
+        for node_id, file_ids in repairs.aside.items():
+            work.at(at, of)
+            allow_replacement(app.index, node_id, file_ids)
+            at += len(file_ids)
+        for (source_id, node_id), file_ids in repairs.requests.items():
+            work.at(at, of)
+            requested += create_for(app.index, file_ids, source_id, topology.nodes[node_id].group_id, now)
+            at += len(file_ids)
+    return requested
 
 
 def _requests(topology: Topology, repairs: Repairs) -> Iterator[RepairLine]:

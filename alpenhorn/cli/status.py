@@ -11,6 +11,7 @@ from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, ListOptions, listing_options
 from alpenhorn.cli.complete import GROUP, HOST, NODE, names_option
+from alpenhorn.cli.long_work import LongWork
 from alpenhorn.cli.status_columns import OPTIONAL, NodeStatusLine, node_columns, sum_columns, sums
 from alpenhorn.errors import ATTENTION, DONE
 from alpenhorn.index.times import naive
@@ -69,7 +70,8 @@ def status(
         kind: {row.name for row in patterns.matching(app.index, kind, given)}
         for kind, given in (("node", nodes), ("group", groups), ("host", hosts))
     }
-    seen = look(app.index, app.config)
+    with LongWork(app, "Reading the state of the nodes"):
+        seen = look(app.index, app.config)
     items = [
         item for item in seen.items if all(not of or getattr(item, kind) in of for kind, of in wanted.items())
     ]

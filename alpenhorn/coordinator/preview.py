@@ -176,12 +176,16 @@ def items(
     clock: Callable[[], datetime.datetime],
     plan: Plan,
 ) -> Iterator[Item]:
-    """Yield the items of the plan, and add each to `plan`, without changing anything.
+    """Probe the nodes; return an iterator of the items of the plan, which adds each to `plan`.  Nothing is changed.
 
-    Raises NotFound for an unknown node, IndexUnusable.
+    The iterator does not use the pool.  Raises NotFound for an unknown node, IndexUnusable.
     """
     found = probe(index, pool, config, asked)
-    here = Preview(index, config, asked, posix(clock()), found)
+    return _items(Preview(index, config, asked, posix(clock()), found), plan)
+
+
+def _items(here: Preview, plan: Plan) -> Iterator[Item]:
+    asked, found = here.asked, here.found
     for kind in WORK:
         if asked.wants(kind.name):
             yield from _added(plan, load(kind.preview)(here))

@@ -19,6 +19,7 @@ from alpenhorn.fs import identity, manifest
 from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.index.connection import Index
+from alpenhorn.index.selections import Progress
 from alpenhorn.io.default import DefaultNode
 from alpenhorn.model.lengths import ACQ_LENGTH, NAME_LENGTH
 from alpenhorn.model.nodes import MANIFEST, MARKER, Identity, NodeFact
@@ -81,8 +82,11 @@ def fill(
     group: str | None,
     patterns: Patterns,
     now: datetime,
+    progress: Progress,
 ) -> Rebuilt:
     """Fill the index in one transaction.  `group`: the group of the new nodes; by default each has one of its name.
+
+    `progress` is called with the number of entries of the manifests that were added, and with the number of all.
 
     Raises Refused if the index is not empty, ValueError if a manifest has changed since it was read.
     """
@@ -95,9 +99,12 @@ def fill(
         filling = Filling(index, now)
         unnamed: list[tuple[str, str]] = []
         nodes: dict[str, int] = {}
+        added, of = 0, sum(disk.files for disk in disks)
         for disk in disks:
             node_id = nodes[disk.name] = filling.node(disk.name, host, disk.root, group or disk.name)
             for page in _pages(disk.root):
+                progress(added, of)
+                added += len(page)
                 listed = _listed(page, filling, patterns, unnamed)
                 filling.add(node_id, disk.name, listed)
         _take_over(index, disks, nodes)

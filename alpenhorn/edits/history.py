@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from alpenhorn.index.bulk import in_chunks
@@ -15,8 +15,10 @@ from alpenhorn.scan.media import PRUNED
 PIECE = 2000  # rows in one transaction
 
 
-def prune(index: Index, before: datetime) -> Old:
+def prune(index: Index, before: datetime, progress: Callable[[int], None]) -> Old:
     """Remove events before a time (naive UTC), and runs that ended before it; return their numbers.
+
+    `progress` is called before each transaction with the number of rows removed so far.
 
     Runs without an end, which may be in progress, and the last run of each host are kept.  The removal is done in many
     short transactions, each followed by a pause of the same length, since on SQLite a run cannot write during a
@@ -24,6 +26,7 @@ def prune(index: Index, before: datetime) -> Old:
     """
     events = runs = 0
     while ids := history.old_events(index, before, PIECE):
+        progress(events)
         events += _remove(index, "sync_event", ids)
     ids = history.old_runs(index, before)
     if ids:
@@ -31,6 +34,7 @@ def prune(index: Index, before: datetime) -> Old:
         # that the index was restored from a backup.
         index.retry(lambda: _note_pruned(index, max(ids)))
     for start in range(0, len(ids), PIECE):
+        progress(events + runs)
         runs += _remove(index, "sync_run", ids[start : start + PIECE])
     return Old(events, runs)
 

@@ -10,6 +10,7 @@ from alpenhorn.edits import clean as edit_clean
 from alpenhorn.edits import requests as edit_requests
 from alpenhorn.errors import NotFound, Refused
 from alpenhorn.index.connection import Index
+from alpenhorn.index.selections import Progress
 from alpenhorn.scan.copies_to_release import ReleaseSelection
 from alpenhorn.scan.rules import Action, MissedAction
 
@@ -56,10 +57,15 @@ def set_flag(index: Index, node_id: int, group_id: int, action: Action, on: bool
     return index.retry(work)
 
 
-def make_up(index: Index, missed: Sequence[MissedAction], now: datetime.datetime) -> dict[Action, int]:
+def make_up(
+    index: Index, missed: Sequence[MissedAction], now: datetime.datetime, progress: Progress
+) -> dict[Action, int]:
     """Carry out missed actions, one transaction for each rule; return the numbers of requests and releases."""
     done = dict.fromkeys(Action, 0)
+    at, of = 0, sum(one.total.files for one in missed)
     for one in missed:
+        progress(at, of)
+        at += one.total.files
         if one.action is Action.AUTOSYNC:
             created = edit_requests.create(index, one.parts, one.rule.node_id, one.rule.group_id, now)
             done[Action.AUTOSYNC] += created

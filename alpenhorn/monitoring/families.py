@@ -76,7 +76,12 @@ OF_RUNS = (
         "Number of files processed by runs, by kind of work and by result.",
         ("host", "kind", "result"),
     ),
-    Family(BYTES, "Bytes copied or read by runs, by kind of work.", ("host", "kind")),
+    Family(
+        BYTES,
+        "Bytes copied, read or freed by runs, by kind of work, without those of files that failed while being read"
+        " or copied.",
+        ("host", "kind"),
+    ),
     Family(INDEX_UP, "1 if the index could be used after the last run, 0 if not.", ("host",)),
     Family(
         READ, "Time at which the metrics of nodes, groups and the index were read from the index.", ("host",)

@@ -50,12 +50,17 @@ class Known(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """A node for a place; `group`: its group; `new`: it is to be created."""
+    """A node for a place.
+
+    `group`: its group.  `new`: it is to be created.  `top_acq`: acquisition into which runs move files at the top of
+    its root, "" for none.
+    """
 
     name: str
     root: str
     group: str
     new: bool
+    top_acq: str = ""
 
 
 class Start(NamedTuple):
@@ -174,7 +179,7 @@ def _present(
             raise Refused(
                 f"{place.root}: its node {node.name} {what}; {UNCHANGED}; to change that, run: {remedy}"
             )
-    return Chosen(node.name, place.root, node.group, new=False)
+    return Chosen(node.name, place.root, node.group, new=False, top_acq=node.top_acq or "")
 
 
 def _same(root: str, other: str, seen: Mapping[str, SeenDirectory]) -> bool:

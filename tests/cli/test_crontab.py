@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.archive import Archive, stand_in
+from tests.fixtures.systemd import SYSTEMCTL, under_systemd
 
 BARE = {"SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
 
@@ -330,27 +331,12 @@ def test_installation_without_cron_or_with_a_password_is_refused(tmp_path: Path)
     assert not (tmp_path / "tab").exists()
 
 
-SYSTEMCTL = """
-echo "$@" >> "$HOME/asked"
-case "$*" in
-    *is-enabled*) test -e "$HOME/enabled" ;;
-    *enable*) touch "$HOME/enabled" ;;
-esac
-"""
-
-
 def with_systemd(home: Path, user: str = "") -> subprocess.CompletedProcess[str]:
-    """Install the timer where systemd seems to run: in a mount namespace, with a stand-in for systemctl."""
-    stand_in(home / "bin", "systemctl", SYSTEMCTL)
-    (home / "units").mkdir(exist_ok=True)
+    """Install the timer where systemd seems to run."""
     command = f"{user} {sys.executable} -m alpenhorn crontab --systemd --install"
-    script = (
-        "mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system /etc/systemd/system &&"
-        f" mount --bind {home}/units /etc/systemd/system && exec {command}"
-    )
     path = f"{home / 'bin'}:{os.environ['PATH']}"
     return subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script],
+        ["/bin/sh", "-c", under_systemd(home, command)],
         env={"PATH": path, "HOME": str(home), "LANG": "C.UTF-8"},
         cwd=home,
         stdin=subprocess.DEVNULL,

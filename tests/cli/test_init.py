@@ -22,6 +22,7 @@ from alpenhorn import config
 from tests.fixtures.archive import stand_in
 from tests.fixtures.images import Image
 from tests.fixtures.server import NetworkServer
+from tests.fixtures.systemd import under_systemd
 
 pytestmark = pytest.mark.skipif(
     any(path.exists() for path in (config.SYSTEM_FILE, *config.DAEMON_FILES)),
@@ -247,12 +248,27 @@ def test_what_is_not_kept_is_said_and_reconcile_lists_it(home: Home) -> None:
     assert "files directly in it (now 1; move" in said and "with a dot (now 1)" in said
     assert "symbolic links (now 1)" in said
     assert "or let runs do that: alpenhorn node modify data --top-acq ACQ)" in said
+    assert "and files whose path matches [import] ignore in the configuration." in said
     home.shell("alpenhorn sync")
     assert "with a dot (now 1)" in home.init()  # files of alpenhorn itself are not counted
     match = re.search("To list what is not kept: (alpenhorn .*?)[.] ", said)
     assert match
     listed = home.shell(match[1]).stdout
     assert all(f"unknown: data: {name}" in listed for name in ("loose", ".hidden", "link", "acq/.hidden"))
+
+
+def test_files_directly_in_a_directory_are_kept_with_an_acquisition_for_them(home: Home) -> None:
+    home.put("data/loose", b"loose")
+    home.init()
+    assert home.shell("alpenhorn node modify data --top-acq inbox").returncode == 0
+    home.put(".config/alpenhorn/alpenhorn.toml", b"[import]\nignore = ['.*[.]tmp', 'scratch/.*']\n")
+    home.put("data/acq/x.tmp", b"not kept")
+    said = home.init()
+    top = "and files directly in it (now 1), which runs move into its directory inbox, are kept. Not kept: names"
+    assert top in said and "matches [import] ignore in the configuration (now 2 patterns)." in said
+    home.synced()
+    kept = {"acq/one": b"one", "acq/two": b"two", "inbox/loose": b"loose"}
+    assert home.copies("disk1") == home.copies("disk2") == kept
 
 
 def test_the_cron_line_is_installed_on_request_and_once(home: Home) -> None:
@@ -266,6 +282,31 @@ def test_the_cron_line_is_installed_on_request_and_once(home: Home) -> None:
     assert "crontab -e" in home.refused(
         "alpenhorn init --yes --keep data --on disk1 --on disk2 --schedule cron --every 15"
     )
+
+
+@ROOT
+def test_a_timer_is_installed_on_request_and_once(home: Home, terminal: Callable[[str], Terminal]) -> None:
+    units, asked_for = home.base / "units", home.base / "asked"
+    command = under_systemd(home.base, f"{NO_DISK} disk2 --schedule systemd --every 10")
+    done = home.shell(command)
+    assert done.returncode == 0, done.stderr
+    assert commands(done.stdout)[-1] == "alpenhorn crontab --systemd --every 10 --install"
+    assert "Started alpenhorn.timer: `alpenhorn sync` every 10 minutes." in done.stdout
+    assert asked_for.read_text().splitlines()[-1] == "enable --now alpenhorn.timer"
+    assert "OnUnitActiveSec=10min" in (units / "alpenhorn.timer").read_text()
+    assert '"sync"' in (units / "alpenhorn.service").read_text()
+    done = home.shell(command)
+    assert done.returncode == 0 and "No change: everything is set up already." in done.stdout
+    # The same by a question.
+    for path in (*units.iterdir(), home.base / "enabled", asked_for):
+        path.unlink()
+    asked = terminal(under_systemd(home.base, "alpenhorn init --keep data --on disk1 --on disk2"))
+    asked.answer("Name of this host [", "")
+    asked.answer("Start runs regularly by", "systemd")
+    asked.answer("Run them", "y")
+    assert asked.status() == 0, asked.said
+    assert asked_for.read_text().splitlines()[-1] == "enable --now alpenhorn.timer"
+    assert "OnUnitActiveSec=5min" in (units / "alpenhorn.timer").read_text()
 
 
 # --- conflicts -----------------------------------------------------------------------------------------
@@ -480,6 +521,32 @@ def test_the_questions_lead_to_the_same_as_the_options(
     assert again.status() == 0 and "No change: everything is set up already." in again.said
     assert home.shell("alpenhorn sync").returncode == 0
     assert home.copies("disk1") == home.copies("disk2") == home.copies("data")
+
+
+def test_with_all_options_only_whether_to_run_the_commands_is_asked(
+    home: Home, terminal: Callable[[str], Terminal]
+) -> None:
+    stand_in(home.base / "bin", "crontab", f'test -e "$HOME/tab" || touch "$HOME/tab"; {CRON}')
+    home.put("password", b"s3cret\n")
+    asked = terminal(
+        f"alpenhorn init --keep data --on disk1 --on vault=disk2 --index sqlite:///{home.base}/index.db"
+        " --password-file password --host cedar --schedule cron --every 10"
+    )
+    asked.answer("Run them", "y")
+    assert asked.status() == 0, asked.said
+    before = asked.said.partition("Run them")[0].splitlines()
+    assert before[-1] == "" or before[-1].startswith("$ "), before
+    for question in (
+        "Index (URL",
+        "Name of this host",
+        "files are to be kept",
+        "Disk for copies",
+        "regularly by",
+    ):
+        assert question not in asked.said
+    assert [row[0] for row in home.rows("index.db")["storagenode"]] == ["data", "disk1", "vault"]
+    assert home.rows("index.db")["storagehost"] == [("cedar",)]
+    assert (home.base / "tab").read_text().startswith("*/10 ")
 
 
 def test_no_leaves_everything_as_it_was(home: Home, terminal: Callable[[str], Terminal]) -> None:

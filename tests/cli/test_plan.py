@@ -10,6 +10,7 @@ import pytest
 
 from alpenhorn.model.nodes import MARKER
 from tests.cli.conftest import Archive
+from tests.fixtures.archive import Archive as Real
 
 WHY = "its group has no active node on any host"
 THERE = "its group has no active node on this host; a run on alp2 may serve it"
@@ -205,3 +206,16 @@ def test_nothing_is_planned_on_the_medium_of_another_node(here: Archive, tmp_pat
     import_request(here, here.id("storagenode", "field1"))
     (tmp_path / "root" / MARKER).unlink()
     assert lines(here)[0] == ("import", "field1", 1, False, "root-not-mounted")
+
+
+@pytest.mark.parametrize(
+    ("options", "column"),
+    [(("--sort", "path"), "path"), (("--files", "--sort", "-files"), "files")],
+)
+def test_a_column_that_the_list_lacks_is_refused_before_planning(
+    sqlite_archive: Real, options: tuple[str, ...], column: str
+) -> None:
+    sqlite_archive.configure()
+    sqlite_archive.do("DROP TABLE storagenode")
+    result = sqlite_archive.run("plan", *options)
+    assert result.status == 2 and f"no such column in this list: '{column}'" in result.err

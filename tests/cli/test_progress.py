@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from alpenhorn.cli.progress import PlainDisplay
+from alpenhorn.cli.reconcile import reconcile
+from alpenhorn.cli.sync import sync
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from tests.fixtures.archive import Archive
 from tests.fixtures.terminal import on_screen
@@ -113,6 +116,18 @@ def test_a_dumb_terminal_gets_lines(sqlite_archive: Archive) -> None:
         assert screen.end() == 1
     assert screen.lines[0] == "0:00  starting the worker processes"
     assert b"\x1b" not in screen.received
+
+
+def test_plain_is_a_line_a_minute_and_the_help_says_so() -> None:
+    for command in (sync, reconcile):
+        with command.make_context("command", ["--progress=plain"]) as context:
+            choice = context.params["progress"]
+            assert (
+                choice.how == "plain" and choice.seconds == PlainDisplay(choice.seconds, False).interval == 60
+            )
+            assert "plain (a line each minute on standard error" in " ".join(
+                command.get_help(context).split()
+            )
 
 
 @pytest.mark.parametrize("seconds", ["x", "0", "-1", "inf", "nan"])

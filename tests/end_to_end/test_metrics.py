@@ -62,6 +62,7 @@ def test_runs_tell_of_their_work_and_of_their_failures(
     assert third[families.EXIT_STATUS] == {HERE: 1} and third[families.LEFT_OUT] == {HERE: 0}
     assert third[families.FILES]["here", "pull", "failed"] == 1
     assert third[families.FILES]["here", "pull", "done"] == 1
+    assert third[families.BYTES]["here", "pull"] == 5  # how much of a failed file was copied is not known
 
 
 def test_a_run_that_cannot_open_the_index_tells_of_that(

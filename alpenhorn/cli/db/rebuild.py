@@ -9,6 +9,7 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.arguments import NAME
+from alpenhorn.cli.long_work import LongWork
 from alpenhorn.coordinator import rebuild as rebuilding
 from alpenhorn.errors import DONE, FAILED, Refused
 from alpenhorn.listings.storage import groups
@@ -38,13 +39,16 @@ def rebuild(app: App, roots: tuple[str, ...], group: str | None) -> int:
     """
     index = app.index
     index.answer_within(None)  # no timeout: whole tables are filled
-    disks, faults = rebuilding.read_disks(roots)
+    with LongWork(app, "Reading the manifests"):
+        disks, faults = rebuilding.read_disks(roots)
     for fault in faults:
         output.warning(fault)
     if not disks:
         raise Refused("none of these disks can be used; nothing was changed")
     _require_group(app, group, len(disks))
-    rebuilt = rebuilding.fill(index, disks, app.host, group, app.config.import_.patterns, app.stamp())
+    with LongWork(app, "Filling the index", changing=True, whole=True) as work:
+        patterns = app.config.import_.patterns
+        rebuilt = rebuilding.fill(index, disks, app.host, group, patterns, app.stamp(), work.at)
     for disk in disks:
         output.line(
             f"{disk.name}: {output.count(disk.files, 'file')}, {output.size(disk.size_b)}, from {disk.root}"

@@ -9,6 +9,7 @@ import click
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, column, format_option, number, refuse_to_ask, size, wide_option
+from alpenhorn.cli.long_work import LongWork
 from alpenhorn.cli.options import confirm
 from alpenhorn.edits.rules import make_up
 from alpenhorn.errors import DONE, FAILED
@@ -49,7 +50,8 @@ def check(ctx: click.Context, app: App, apply_: bool, force: bool, wide: bool, f
     if force and not apply_:
         raise click.UsageError("--force needs --apply")
     refuse_to_ask(form, force or not apply_, "--apply and --force")
-    missed = scan.missed_actions(app.index)
+    with LongWork(app, "Looking for missed actions"):
+        missed = scan.missed_actions(app.index)
     if form is Format.TABLE:
         columns.table(COLUMNS, missed, "No missed actions.", wide=wide)
         if missed:
@@ -57,7 +59,8 @@ def check(ctx: click.Context, app: App, apply_: bool, force: bool, wide: bool, f
     done = None
     if missed and apply_:
         confirm(_question(missed), force)
-        done = make_up(app.index, missed, app.stamp())
+        with LongWork(app, "Applying the rules", changing=True) as work:
+            done = make_up(app.index, missed, app.stamp(), work.at)
     if form is Format.JSON:
         _document(missed, done)
     elif form.in_rows:
