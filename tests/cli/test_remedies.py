@@ -145,8 +145,11 @@ def test_each_command_in_a_message_can_be_typed() -> None:
 NOT_RUN = ("init", "crontab --install")
 
 
-def test_each_command_in_a_message_can_be_run(empty: Archive, tmp_path: Path) -> None:
+def test_each_command_in_a_message_can_be_run(
+    empty: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On an archive that has what it names; it may find nothing to do, or refuse that with a reason."""
+    monkeypatch.chdir(tmp_path)  # some write a file
     for table in ("storagehost", "storagegroup", "archiveacq"):
         empty.insert(table, id=7, name="7")
     (tmp_path / "7").mkdir()

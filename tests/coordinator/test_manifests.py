@@ -114,6 +114,7 @@ def test_a_large_manifest_is_written_now_and_then_and_new_files_are_not_reported
     before = (field.root("field") / MANIFEST).read_bytes()
     late = field.file("acq/late", b"late", "field")
     changed = field.file("acq/changed", b"changed", "field")
+    field.change("field", "acq/changed", b"changed")
     field.insert(
         "sync_event", at="2026-01-02 03:04:05", file_id=late, node_id=node_id, what="imported", why=""
     )
