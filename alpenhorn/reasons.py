@@ -206,9 +206,9 @@ class Code(_Codes):
     """A file that the index does not know occupies the path and may belong to someone."""
     CHANGED_FILE_AT_PATH = (
         "changed-file-at-path",
-        "the file on {node} was changed after it was registered, and is not overwritten; to accept the new contents:"
-        " alpenhorn file modify FILE --from-copy {node}; to bring back the old ones: alpenhorn repair --node {node}"
-        " --replace --file FILE",
+        "the file on {node} was changed after it was registered, and is not overwritten; to bring back the old contents"
+        " and keep the new ones under another name: alpenhorn repair --node {node} --replace --file FILE; to accept the"
+        " new ones: alpenhorn file modify FILE --from-copy {node}",
     )
     """Only the file's owner knows which contents are right."""
 
@@ -1013,9 +1013,9 @@ class Code(_Codes):
     """They differ from the index."""
     COPIES_CHANGED = (
         "copies-changed",
-        "{copies} changed on {node} after registration and left alone, such as {example}; to accept the new contents"
-        "{where}: alpenhorn file modify {example} --from-copy {node}; to bring back the old ones: alpenhorn"
-        " repair --node {node} --replace --file {example}",
+        "{copies} changed on {node} after registration and left alone, such as {example}; to bring back the old"
+        " contents and keep the new ones under another name: alpenhorn repair --node {node} --replace --file {example};"
+        " to accept the new ones{where}: alpenhorn file modify {example} --from-copy {node}",
     )
     """Nothing replaces or deletes them until somebody decides which contents are right."""
     COPIES_MISSING = "copies-missing", "{copies} on {node}"

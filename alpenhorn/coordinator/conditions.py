@@ -54,7 +54,8 @@ def _was_checked(condition: Condition, asked: Asked, report: Report) -> bool:
 
 
 def _over(condition: Condition, after: str, report: Report) -> Reason:
-    if condition.code == Code.NODE_LEFT_OUT:
+    # A node that was deactivated, renamed or moved to another host is not worked on any more, but not back either.
+    if condition.code == Code.NODE_LEFT_OUT and condition.subject in report.nodes:
         return Code.NODE_BACK(node=condition.subject, span=after)
     if condition.code == Code.HOST_SILENT and condition.subject in report.reached:
         return Code.HOST_BACK(host=condition.subject, span=after)

@@ -189,6 +189,7 @@ def test_the_new_contents_are_accepted(owned: Any) -> None:
     changed(owned)
     asked = owned.run("file", "modify", "acq/f", "--from-copy", "safe")
     assert asked.status == 1 and "use --force" in asked.err
+    assert "The old contents, on near, vault, will be replaced and lost." in asked.err + asked.out
     assert md5(NEW) in owned.run("file", "modify", "acq/f", "--from-copy", "safe", "--check").out
     assert owned.run("file", "modify", "acq/f", "--from-copy", "safe", "--force", "--no-reverify").status == 2
     untouched(owned)
@@ -320,7 +321,7 @@ def test_status_lists_changed_copies_with_commands_that_work(owned: Any) -> None
     assert "corrupt" not in {one["code"] for one in items}
     assert owned.run(*shlex.split(item["command"])[1:]).out.count("acq/f") == 1
     told = item["what"]
-    replace = shlex.split(told[told.rindex("alpenhorn repair") :])[1:]
+    replace = shlex.split(told[told.index("alpenhorn repair") :].partition(";")[0])[1:]
     assert owned.run(*replace, "--check").status == 0
     accept = shlex.split(told[told.index("alpenhorn file modify") :].partition(";")[0])[1:]
     assert owned.run(*accept, "--check").status == 0

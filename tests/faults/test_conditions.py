@@ -52,6 +52,14 @@ def test_situation_17_a_node_that_is_away_is_mailed_once_a_day_and_when_it_is_ba
     pair.synced()
 
 
+def test_situation_17_a_node_that_is_no_longer_used_is_not_back(pair: Archive) -> None:
+    pair.sync()
+    assert pair.run("node", "deactivate", "v1").status == 0
+    result = pair.sync()
+    assert "resolved after" in result.err and "is back" not in result.err, result
+    pair.synced()
+
+
 def test_situation_17_a_changed_reason_is_mailed_at_once(pair: Archive) -> None:
     pair.sync()
     pair.root("v1").mkdir()

@@ -15,8 +15,10 @@ from alpenhorn.cli.from_copy import read
 from alpenhorn.cli.options import at_most_one, confirm
 from alpenhorn.edits import files as edit_file
 from alpenhorn.index.connection import Index
+from alpenhorn.listings import files as listing
 from alpenhorn.listings import storage
 from alpenhorn.scan import names
+from alpenhorn.scan.names import FileName
 
 
 @click.command()
@@ -90,7 +92,7 @@ def modify(
             return
         if accepted is not None:
             question = f"Accept the contents on {from_copy} ({size_b} bytes, MD5 sum {md5sum}) as those of {file.path}?"
-            confirm(question, force)
+            confirm(question + _lost(index, file, from_copy), force)
     done = edit_file.modify(
         index,
         file.id,
@@ -121,6 +123,13 @@ def modify(
             f"{copies} recorded as corrupt, based on the old values; to request a check against the new ones:"
             f" alpenhorn file verify {quote(file.path)} {first}"
         )
+
+
+def _lost(index: Index, file: FileName, accepted: str) -> str:
+    """Return what happens to the copies with the old contents, "" if there are none."""
+    old = [copy.node for copy in listing.copies_of(index, file.id) if copy.has_file in ("Y", "M")]
+    nodes = ", ".join(name for name in old if name != accepted)
+    return f" The old contents, on {nodes}, will be replaced and lost." if nodes else ""
 
 
 def _report_checks(index: Index, node_ids: Sequence[int]) -> None:
