@@ -102,11 +102,13 @@ def verify(app: App, /, node_name: str, **options: Any) -> None:
 def _request(app: App, node: NodeFact, selection: CheckSelection, options: VerifyOptions) -> None:
     kinds = _or([state.name.lower() for state in RecordedState if state in selection.states])
     warning = "; until then they do not count as good" if RecordedState.HEALTHY in selection.states else ""
+    good = f" To read the good ones: alpenhorn node verify {quote(node.name)} --healthy"
+    hint = "" if RecordedState.HEALTHY in selection.states else good
     mark = BulkEdit(
         copies_to_check.to_check(selection),
         "c.id",
         counting=f"{kinds} copies on {node.name}",
-        nothing=f"No {kinds} copies on {node.name} to check.",
+        nothing=f"No {kinds} copies on {node.name} to check.{hint}",
         verb="mark",
         doing="Marking",
         subject=lambda found: f"{bulk.copies_and_size(found)} on {node.name}",
