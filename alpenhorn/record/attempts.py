@@ -12,7 +12,7 @@ from alpenhorn.index.times import naive, posix
 from alpenhorn.model.events import FAILED, NO_FILE, NO_NODE
 from alpenhorn.outside import text
 from alpenhorn.plan.backoff import next_attempt
-from alpenhorn.reasons import Why, code_of
+from alpenhorn.reasons import Code, Why, code_of
 from alpenhorn.record.run import Run, events
 
 COLUMNS = ("kind", "subject_id", "count", "last", "next", "blame", "error", "code")
@@ -54,7 +54,11 @@ def failed(index: Index, run: Run, kind: str, failures: Sequence[Failure]) -> No
     events(index, run, FAILED, known)
 
 
-def succeeded(index: Index, kind: str, subject_ids: Sequence[int]) -> None:
-    """Delete the records of failed attempts; call it inside a transaction."""
+def succeeded(index: Index, kind: str, subject_ids: Sequence[int], code: Code | None = None) -> None:
+    """Delete the records of failed attempts, or only those that failed for one reason; call it inside a transaction."""
+    only, values = ("", ()) if code is None else (" AND code = ?", (str(code),))
     for marks, some in in_chunks(subject_ids):
-        index.execute(f"DELETE FROM sync_attempt WHERE kind = ? AND subject_id IN ({marks})", (kind, *some))
+        index.execute(
+            f"DELETE FROM sync_attempt WHERE kind = ? AND subject_id IN ({marks}){only}",
+            (kind, *some, *values),
+        )

@@ -90,6 +90,9 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult
         changed = [result.file.file_id for result in conclusive if result.verdict is Verdict.CHANGED]
         never_good(index, node.id, changed)
         succeeded(index, "check", [result.file.copy_id for result in conclusive])
+        # A deletion that waited for the reading need not wait any longer.
+        good = [result.file.copy_id for result in conclusive if result.verdict is Verdict.GOOD]
+        succeeded(index, "delete", good, Code.RELEASED_COPY_WRITTEN)
         unread = [result for result in current if result.verdict in (Verdict.UNREADABLE, Verdict.FAILED)]
         failed(index, run, "check", [_failure(node, result) for result in unread])
         corrupt = [result.file.file_id for result in conclusive if result.verdict is Verdict.CORRUPT]

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.fixtures.archive import wait_for
 from tests.fixtures.manual import Block, blocks
 
 PROMPT = re.compile(r"(?P<host>[a-z]*)\$ (?P<command>.*)")
@@ -98,6 +100,7 @@ class Shell:
         self.name = name
         self.home = Path(environ["HOME"])
         self._words = words
+        self._wrote = 0  # when the second after the last file was written has passed
         self._bash = subprocess.Popen(
             ["bash", "--norc", "--noprofile"],
             cwd=directory,
@@ -110,6 +113,11 @@ class Shell:
 
     def begin(self, command: str) -> None:
         assert self._bash.stdin is not None
+        if self._wrote:
+            # A person takes more than a second to type the next command.  A file that is registered in the second in
+            # which it was written may have been written again after that.
+            wait_for(lambda: time.time() >= self._wrote, "the next second")
+        self._wrote = int(time.time()) + 2 if " > " in command else 0
         self._bash.stdin.write(f"{{ {self._here(command)}\n}} </dev/null 2>&1; printf '\\n=%s\\n' $?\n")
         self._bash.stdin.flush()
 
