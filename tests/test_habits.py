@@ -179,6 +179,17 @@ def unexplained(source: str) -> list[int]:
     return sorted(found)
 
 
+def test_every_package_says_what_it_is_for() -> None:
+    packages = sorted((CHECKOUT / "alpenhorn").rglob("__init__.py"))
+    assert len(packages) > 20
+    silent = [
+        str(one)
+        for one in packages
+        if not (ast.get_docstring(ast.parse(one.read_text())) or "").endswith(".")
+    ]
+    assert silent == []
+
+
 def test_an_import_in_a_function_says_why_it_is_there() -> None:
     """Nobody can see whether an import was left there by accident, breaks a cycle, or saves time."""
     paths = sorted((CHECKOUT / "alpenhorn").rglob("*.py"))

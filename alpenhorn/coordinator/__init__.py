@@ -1,0 +1,1 @@
+"""One run, from its locks to its exit status."""

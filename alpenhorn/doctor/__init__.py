@@ -1,0 +1,1 @@
+"""Checks of everything that a run on this host needs."""

@@ -1,0 +1,1 @@
+"""Changes to the index that commands make."""

@@ -1,0 +1,1 @@
+"""Storage classes, detectors and tables of installed packages, found by their entry points."""

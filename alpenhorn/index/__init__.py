@@ -1,0 +1,1 @@
+"""The SQL index: connection, tables, versions, and what differs between SQLite and MariaDB."""

@@ -1,0 +1,1 @@
+"""The build backend, which adds the man pages."""

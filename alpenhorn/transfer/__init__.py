@@ -1,0 +1,1 @@
+"""Methods of transferring files, one in each module."""

@@ -1,0 +1,1 @@
+"""The commands `alpenhorn acq`, one in each module."""

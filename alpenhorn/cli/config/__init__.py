@@ -1,0 +1,1 @@
+"""The commands `alpenhorn config`, one in each module."""

@@ -1,0 +1,1 @@
+"""The commands `alpenhorn db`, one in each module."""

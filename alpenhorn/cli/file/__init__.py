@@ -1,0 +1,1 @@
+"""The commands `alpenhorn file`, one in each module."""

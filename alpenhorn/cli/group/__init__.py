@@ -1,0 +1,1 @@
+"""The commands `alpenhorn group`, one in each module."""

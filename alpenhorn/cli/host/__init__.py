@@ -1,0 +1,1 @@
+"""The commands `alpenhorn host`, one in each module."""

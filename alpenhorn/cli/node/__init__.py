@@ -1,0 +1,1 @@
+"""The commands `alpenhorn node`, one in each module."""

@@ -1,0 +1,1 @@
+"""The commands `alpenhorn notify`, one in each module."""

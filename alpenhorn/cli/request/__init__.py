@@ -1,0 +1,1 @@
+"""The commands `alpenhorn request`, one in each module."""

@@ -1,0 +1,1 @@
+"""The commands `alpenhorn rules`, one in each module."""

@@ -1,0 +1,1 @@
+"""The numbered steps that bring the tables of an earlier version up to date, one in each module."""
