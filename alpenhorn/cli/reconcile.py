@@ -155,7 +155,7 @@ def _examples(one: Compared) -> Iterator[str]:
             yield f"{NAMES[kind]}: {one.node.name}: … and {kept.count - EXAMPLES} more (--json lists all)"
     if one.young:
         newer = output.count(one.young, "unknown file")
-        yield f"{one.node.name}: {newer} not listed (changed within --min-age)"
+        yield f"{one.node.name}: {newer} not listed, changed within --min-age; to list all: --min-age 0"
 
 
 def _detail(finding: DiskFinding) -> str:
