@@ -15,7 +15,7 @@ from alpenhorn.scan.media import PRUNED
 PIECE = 2000  # rows in one transaction
 
 
-def prune(index: Index, before: datetime, progress: Callable[[int], None]) -> Old:
+def prune(index: Index, before: datetime, progress: Callable[[int], None] = lambda removed: None) -> Old:
     """Remove events before a time (naive UTC), and runs that ended before it; return their numbers.
 
     `progress` is called before each transaction with the number of rows removed so far.

@@ -58,7 +58,10 @@ def set_flag(index: Index, node_id: int, group_id: int, action: Action, on: bool
 
 
 def make_up(
-    index: Index, missed: Sequence[MissedAction], now: datetime.datetime, progress: Progress
+    index: Index,
+    missed: Sequence[MissedAction],
+    now: datetime.datetime,
+    progress: Progress = lambda done, of: None,
 ) -> dict[Action, int]:
     """Carry out missed actions, one transaction for each rule; return the numbers of requests and releases."""
     done = dict.fromkeys(Action, 0)

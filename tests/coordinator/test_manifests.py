@@ -141,7 +141,7 @@ def test_a_manifest_is_rewritten_though_the_history_before_it_was_pruned(field: 
     event(first, "imported")
     run(field, only=("pull",))
     assert b"acq/first" in (field.root("disk") / MANIFEST).read_bytes()
-    prune(field.index, datetime.datetime(2026, 1, 3), lambda removed: None)
+    prune(field.index, datetime.datetime(2026, 1, 3))
     field.do("UPDATE archivefilecopy SET has_file = 'N' WHERE file_id = ?", first)
     event(field.file("acq/second", b"second", "disk"), "imported")
     run(field, only=("pull",))
