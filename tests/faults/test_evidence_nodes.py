@@ -317,8 +317,9 @@ def test_fault_11_a_verification_dated_to_the_future_counts_as_none(archive):
 def test_fault_11_a_clock_that_was_wrong_once_keeps_no_copy_from_being_read(sqlite_archive):
     sqlite_archive.node("disk", auto_verify=5)
     sqlite_archive.file("acq/a", None, "disk")
-    assert sqlite_archive.sync(environ=clock("+3650d")).status == 0
-    assert sqlite_archive.one("SELECT verified FROM sync_verification") > "2030"
+    assert sqlite_archive.sync().status == 0
+    # As by a storage whose clock was wrong.
+    sqlite_archive.do("UPDATE sync_verification SET verified = '2036-01-01 00:00:00'")
     sqlite_archive.put("disk", "acq/a", b"other")
     assert "corrupt on disk" in sqlite_archive.sync().err
 

@@ -466,9 +466,10 @@ def test_a_big_file_that_is_stopped_leaves_its_part_and_no_result(world: World, 
     part = world.here / ".alpenhorn" / world.stage / file.path
     world.report.stopping = lambda: part.exists() and part.stat().st_size > 2**20
     assert world.pull(method, file) == {}
-    length = part.stat().st_size
-    assert length > 2**20
-    assert part.read_bytes() == data[:length]
+    kept = part.read_bytes()
+    assert len(kept) > 2**20
+    # Not with ==, whose report of a difference would take minutes.
+    assert data.startswith(kept)
     assert world.found() == set()
     world.report.stopping = lambda: False
     world.transfer = fast
