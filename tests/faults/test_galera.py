@@ -109,7 +109,8 @@ def test_two_hosts_that_delete_through_two_servers_leave_the_minimum(galera_urls
 
 
 def test_the_same_race_without_a_row_in_common_loses_copies(galera_urls: tuple[str, str]) -> None:
-    assert min(race(galera_urls, ROUNDS, alone=True)) < 2
+    # More rounds, since the two may miss each other on a busy machine.
+    assert min(race(galera_urls, 5 * ROUNDS, alone=True)) < 2
 
 
 def test_a_cluster_is_distinguished_from_a_single_server(
