@@ -33,7 +33,7 @@ def set_state(
     file_id = file.id
 
     def work() -> bool:
-        files.lock(index, file)
+        files.lock_row(index, file)
         before = _copy(index, file_id, node_id)
         has, wants, was_ready = before or ("N", "N", 0)
         if state is not None:

@@ -105,7 +105,7 @@ def _taken(acq: str, name: str, there: str) -> Refused:
     )
 
 
-def lock(index: Index, file: FileName) -> None:
+def lock_row(index: Index, file: FileName) -> None:
     """Lock the file's row until the transaction ends.
 
     Raises NotFound if the file was deleted since its name was looked up: its id may be that of another file by now,

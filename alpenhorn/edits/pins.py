@@ -25,7 +25,7 @@ def pin(
     """
 
     def work() -> None:
-        files.lock(index, file)
+        files.lock_row(index, file)
         # A claim for deletion reads the pins while it has the copies locked; locking them here, too, prevents a
         # deletion that misses the pin.
         lock = index.dialect.for_update

@@ -26,11 +26,12 @@ def _plain() -> re.Pattern[str]:
 UNREGISTERED = Code.FILE_NOT_REGISTERED()
 IGNORED = Code.IGNORED_BY_CONFIGURATION()
 # Files that the configuration or the installed detectors leave out; perhaps a large part of a tree.
-LEFT_OUT = frozenset(
-    {
-        *(Code.IGNORED_BY_CONFIGURATION, Code.NO_IMPORT_PATTERN_MATCHES, Code.NO_IMPORT_DETECTOR_CLAIMS_IT),
-        *(Code.NAME_NEVER_IMPORTED, Code.FILE_NOT_REGISTERED),
-    }
+LEFT_OUT = (
+    Code.IGNORED_BY_CONFIGURATION,
+    Code.NO_IMPORT_PATTERN_MATCHES,
+    Code.NO_IMPORT_DETECTOR_CLAIMS_IT,
+    Code.NAME_NEVER_IMPORTED,
+    Code.FILE_NOT_REGISTERED,
 )
 DETECT_FILES = 100  # in a job
 DETECT_BASE = 20.0  # seconds for a job; a detector that reads the start of a file needs less than one

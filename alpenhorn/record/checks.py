@@ -82,7 +82,8 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult
         for verdict in STATE:
             _change_state(index, run, node, [result for result in current if result.verdict is verdict], now)
         _write_space(index, [result for result in conclusive if _changes(result)], now)
-        _verified(index, run, node, [result for result in conclusive if result.verdict is Verdict.GOOD], now)
+        good = [result for result in conclusive if result.verdict is Verdict.GOOD]
+        _verified(index, run, node, good, now)
         forget(index, node.id, [r.file.file_id for r in conclusive if r.verdict is Verdict.MISSING])
         bad = [result for result in current if result.verdict in (Verdict.CORRUPT, Verdict.UNREADABLE)]
         once_good(index, node.id, [result.file.file_id for result in bad if result.file.has_file == "Y"])
@@ -91,8 +92,7 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult
         never_good(index, node.id, changed)
         succeeded(index, "check", [result.file.copy_id for result in conclusive])
         # A deletion that waited for the reading need not wait any longer.
-        good = [result.file.copy_id for result in conclusive if result.verdict is Verdict.GOOD]
-        succeeded(index, "delete", good, Code.RELEASED_COPY_WRITTEN)
+        succeeded(index, "delete", [result.file.copy_id for result in good], Code.RELEASED_COPY_WRITTEN)
         unread = [result for result in current if result.verdict in (Verdict.UNREADABLE, Verdict.FAILED)]
         failed(index, run, "check", [_failure(node, result) for result in unread])
         corrupt = [result.file.file_id for result in conclusive if result.verdict is Verdict.CORRUPT]
