@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from threading import Thread
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
@@ -127,12 +128,21 @@ def _apprise(url: str, message: Message) -> str:
 
 
 class _Collect(logging.Handler):
+    """Collect what one delivery logs, because others log at the same time.
+
+    Apprise may deliver in a thread of its own, which has the context of the thread that asked for it.
+    """
+
+    _current: ContextVar[_Collect | None] = ContextVar("delivery", default=None)
+
     def __init__(self, said: list[str]) -> None:
         super().__init__()
         self._said = said
+        self._current.set(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._said.append(record.getMessage())
+        if self._current.get() is self:
+            self._said.append(record.getMessage())
 
 
 def _command(argv: Sequence[str], message: Message) -> str:
