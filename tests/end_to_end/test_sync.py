@@ -309,18 +309,6 @@ def test_requests_filed_during_a_run_are_served_or_left_whole(field):
     assert (field.state(first), field.state(second)) == ("done", "done")
 
 
-def test_a_request_cancelled_during_a_run_is_not_brought_back(field):
-    ids = [field.file(f"acq/{i}", os.urandom(2**20) * 90, "field") for i in range(6)]
-    requests = field.requests(ids, "field", "safe1")
-    run = field.start("sync", "--jobs", "1")
-    wait_for(field.claims, "the run's first claim")
-    assert field.run("request", "cancel", str(requests[-1])).status == 0
-    assert run.result().status == 0
-    assert [field.state(request) for request in requests] == ["done"] * 5 + ["cancelled"]
-    assert field.copy(ids[-1], "safe1") is None and len(field.tree("safe1")) == 5
-    assert field.violations() == []
-
-
 def test_a_program_named_rsync_is_used_where_a_node_asks_for_it(sqlite_archive):
     archive = sqlite_archive
     archive.node("field")
@@ -336,16 +324,15 @@ def test_a_program_named_rsync_is_used_where_a_node_asks_for_it(sqlite_archive):
     assert archive.stray("safe") == []
 
 
-@pytest.fixture
-def waiting(field):
-    """Three big files asked for on safe1, of which the first waits in a stand-in for rsync; yields the archive, the
+def start_waiting(field, files):
+    """Ask for big files on safe1 by a run that waits in a stand-in for rsync at the first one; return the archive, the
     run and what lets the next rsync begin."""
     gate, begun = field.base / "gate", field.base / "begun"
     os.mkfifo(gate)
     rsync = stand_in(field.base / "bin", "my-rsync", f'echo >> {begun}; read < {gate}; exec rsync "$@"')
     field.configure(sync={"jobs": 1}, transfer={"rsync": str(rsync)})
     field.do("UPDATE storagenode SET io_config = ? WHERE name = 'safe1'", '{"method": "rsync"}')
-    ids = [field.file(f"acq/{i}", bytes(65 * 2**20), "field") for i in range(3)]
+    ids = [field.file(f"acq/{i}", bytes(65 * 2**20), "field") for i in range(files)]
     field.requests(ids, "field", "safe1")
     run = field.start("sync", "--node", "safe1")
     wait_for(begun.exists, "the first pull")
@@ -356,6 +343,23 @@ def waiting(field):
             opened.write("go\n")
 
     return field, run, go_on
+
+
+@pytest.fixture
+def waiting(field):
+    return start_waiting(field, 3)
+
+
+def test_a_request_cancelled_during_a_run_is_not_brought_back(field):
+    _, run, go_on = start_waiting(field, 6)  # of which it has claimed 4, 256 MiB
+    requests = [request for (request,) in field.all("SELECT id FROM archivefilecopyrequest ORDER BY id")]
+    assert field.run("request", "cancel", str(requests[-1])).status == 0
+    for number in range(1, 6):
+        go_on(number)
+    assert run.result().status == 0
+    assert [field.state(request) for request in requests] == ["done"] * 5 + ["cancelled"]
+    assert sorted(field.tree("safe1")) == [f"acq/{i}" for i in range(5)]
+    assert field.violations() == []
 
 
 def log_says(archive, text):
