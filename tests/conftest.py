@@ -1,9 +1,14 @@
 """Options of the test suite, and the modules with shared fixtures."""
 
 import os
+import signal
 
 import hypothesis
 import pytest
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would all that they start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes depends on the machine.
 hypothesis.settings.register_profile(

@@ -143,8 +143,6 @@ class Terminal:
         self.seen = b""
         self.child, self.fd = pty.fork()
         if self.child == 0:
-            # A shell that starts the tests in the background has them, and all that they start, ignore it.
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.environ.update({key: value for key, value in archive.environ.items() if value})
             os.environ["TERM"] = "xterm"
             os.execv(sys.executable, [sys.executable, "-m", "alpenhorn", *arguments])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.fixtures.archive import Archive
@@ -112,3 +114,19 @@ def test_a_long_rebuild_is_shown_on_a_terminal(mariadb_archive: Archive) -> None
     command = ("db", "rebuild", disk(mariadb_archive, "vault"))
     lines = shown_until_unlocked(mariadb_archive, command, "archivefile READ", "Filling the index")
     assert any("Filled the index: 1 file" in line for line in lines), lines
+
+
+def test_a_rebuild_that_is_stopped_after_a_part_says_that_nothing_was_changed(
+    mariadb_archive: Archive,
+) -> None:
+    archive = mariadb_archive
+    command = ("db", "rebuild", disk(archive, "vault"), disk(archive, "vault2"))
+    conf, environ = archive.configure(), {"HOME": str(archive.base)}
+    with archive.index.transaction():
+        archive.insert("archiveacq", name="vault2")  # the second disk waits for it
+        with on_screen("-c", str(conf), *command, columns=160, environ=environ) as screen:
+            screen.until(lambda lines: any("Filling the index" in line for line in lines))
+            screen.process.send_signal(signal.SIGINT)
+            assert screen.end() == 130
+    assert any("stopped; nothing was changed" in line for line in screen.lines), screen.lines
+    assert archive.all("SELECT * FROM archivefile") == archive.all("SELECT * FROM storagenode") == []
