@@ -6,9 +6,11 @@ import signal
 import hypothesis
 import pytest
 
-# A shell that starts the tests in the background has them ignore Ctrl-C, and so would all that they start.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell that starts the tests in the background has them ignore Ctrl-C, and nohup a closed terminal, and so would all
+# that they start.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # How long an example takes depends on the machine.
 hypothesis.settings.register_profile(
@@ -19,7 +21,7 @@ hypothesis.settings.load_profile("tests")
 pytest_plugins = [
     "tests.fixtures.index",
     "tests.fixtures.engines",
-    "tests.fixtures.measured",
+    "tests.fixtures.starts",
     "tests.fixtures.rows",
     "tests.fixtures.archive",
     "tests.fixtures.server",
@@ -41,10 +43,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="duration of the adversary test (default: 3 with --long, two thirds of a minute without)",
     )
     group.addoption(
-        "--measure-every",
+        "--start-every",
         type=int,
-        default=1,
-        help="under coverage, measure the commands of every Nth test only (default: 1, all)",
+        help="start the commands of every Nth test as users do, and fork those of the others, which is faster"
+        " (default: 1 with --long, 8 without)",
     )
     group.addoption("--games", type=int, default=1, help="seed of the adversary test")
 

@@ -119,7 +119,7 @@ def test_an_interrupted_backup_leaves_the_old_ones_and_the_next_removes_its_rema
     directory.mkdir()
     first = backup.write(archive.index, directory, TABLES, 1)
     before = first.path.read_bytes()
-    running = archive.start("db", "backup", str(directory), "--keep", "1", heeding=True)
+    running = archive.start("db", "backup", str(directory), "--keep", "1")
     wait_for(
         lambda: (
             any(part.stat().st_size for part in directory.glob("*.part"))

@@ -285,7 +285,7 @@ def test_hosts_are_asked_in_parallel_with_a_time_limit(there: Archive) -> None:
 def test_an_interrupt_ends_it_and_everything_that_it_started(there: Archive) -> None:
     ssh = stand_in(there.base / "tools", "ssh", 'case "$*" in -V) exec ssh -V;; esac; sleep 1000 & wait')
     (there.base / "tools" / "ssh").write_text(ssh.read_text().replace("exec ssh", "exec /usr/bin/ssh"))
-    running = there.start("doctor", conf=there.configure(transfer={"ssh": [str(ssh)]}), heeding=True)
+    running = there.start("doctor", conf=there.configure(transfer={"ssh": [str(ssh)]}))
     wait_for(lambda: running.programs("sleep"), "the session that hangs")
     running.process.send_signal(signal.SIGINT)
     assert running.result(20).status == 130

@@ -139,7 +139,7 @@ def wait_until_written_aside(archive, run, size_b):
 def test_a_run_that_is_cut_short_while_it_writes_leaves_the_old_one_whole(many, victim):
     statuses = []
     for size_b in (0, 500_000):
-        run = many.start("node", "manifest", "field", heeding=True)
+        run = many.start("node", "manifest", "field")
         wait_until_written_aside(many, run, size_b)
         match victim:
             case "run":

@@ -32,7 +32,7 @@ def parted(archive):
 
 def begun(archive):
     """Start a reconciliation, and wait until it compares."""
-    run = archive.start("reconcile", "--json", heeding=True)
+    run = archive.start("reconcile", "--json")
     comparing(archive)
     return run
 
@@ -44,7 +44,7 @@ def comparing(archive):
 
 def suspended(archive):
     """Start a reconciliation and suspend its workers as soon as it compares; return both."""
-    run = archive.start("reconcile", "--json", heeding=True)
+    run = archive.start("reconcile", "--json")
     # Looked for before, since that takes longer than a comparison where many processes run.
     workers = wait_for(lambda: found if len(found := run.workers()) == 2 else None, "the workers")
     comparing(archive)

@@ -54,7 +54,7 @@ def pair(archive: Archive, rsync: str = "") -> int:
 
 def reached(archive: Archive, *arguments: str) -> Running:
     """Start a run, and wait until it is in the middle of its work."""
-    run = archive.start("sync", *arguments, heeding=True)
+    run = archive.start("sync", *arguments)
     wait_for((archive.base / "reached").exists, "the work")
     return run
 

@@ -158,7 +158,7 @@ def test_situation_25_ctrl_c_ends_any_command(mariadb_archive: Archive, mariadb:
     # The command waits for an answer: a table that it needs is locked, and then the server stands still.
     admin.query(f"LOCK TABLES {archive.url.partition('?')[0].rpartition('/')[2]}.storagenode WRITE")
     try:
-        run = archive.start("node", "list", heeding=True)
+        run = archive.start("node", "list")
         wait_for(lambda: waiting(mariadb), "the statement")
         with mariadb.stopped():
             began = time.monotonic()
