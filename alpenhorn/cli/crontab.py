@@ -19,6 +19,7 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App, CommandFunction, pass_app
 from alpenhorn.config import FILE_VARIABLE, URL_VARIABLE
 from alpenhorn.errors import Refused
+from alpenhorn.setup import schedule as setup
 
 CRON_PATH = "/usr/bin:/bin"
 SYSTEMD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
@@ -84,8 +85,6 @@ def _install(command: RunCommand, every: int, systemd: bool) -> None:
     if is_installed(command, every, systemd):
         output.line("No change: already installed.")
         return
-    from alpenhorn.setup import schedule as setup  # only --install needs it
-
     if not systemd:
         setup.install_line(f"{schedule(every)} {_words(command)}")
         output.line(f"Added a line to the crontab: `alpenhorn sync` {_often(every)}.")
@@ -103,8 +102,6 @@ def is_installed(command: RunCommand, every: int, systemd: bool) -> bool:
     Raises Refused if it cannot be installed: without cron or systemd, with a password that would have to be written,
     or if it is installed with another interval.
     """
-    from alpenhorn.setup import schedule as setup  # only --install needs it
-
     if command.secret:
         raise Refused(
             f"the password in {URL_VARIABLE} cannot be written to a crontab or unit file: {_SECRET}"

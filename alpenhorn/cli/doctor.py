@@ -6,18 +6,15 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from alpenhorn.cli import output
+from alpenhorn.cli import findings, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, format_option
+from alpenhorn.doctor.checks import Doctor, Progress
 from alpenhorn.errors import DONE, FAILED, UNUSABLE
-
-if TYPE_CHECKING:
-    from alpenhorn.doctor.checks import Progress
-    from alpenhorn.index.check import Finding
+from alpenhorn.index.check import Finding
 
 ERASED = "\r\x1b[K"  # erases the current line of a terminal
 
@@ -40,10 +37,6 @@ def doctor(app: App, form: Format) -> int:
       alpenhorn -q doctor
       alpenhorn doctor --json
     """
-    # 95 ms with nearly all other modules, which the help does not need.
-    from alpenhorn.cli import findings
-    from alpenhorn.doctor.checks import Doctor
-
     doctor = Doctor(None if app.conf is None else Path(app.conf), os.environ, app.now())
     found: list[Finding] = []
     in_lines = form is Format.TABLE
@@ -64,8 +57,6 @@ def doctor(app: App, form: Format) -> int:
 
 def _with_progress(steps: Iterator[Finding | Progress], shown: bool) -> Iterator[Finding]:
     """Yield the findings; on a terminal, show the current check in the last line."""
-    from alpenhorn.doctor.checks import Progress  # as above
-
     terminal = shown and sys.stdout.isatty()
     waiting = ""
     for one in steps:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from alpenhorn.cli.app import App
 from alpenhorn.cli.long_work import LongWork
+from alpenhorn.coordinator.one_copy import read_copy
 from alpenhorn.edits.files import AcceptedCopy
 from alpenhorn.errors import Refused
 from alpenhorn.listings import files as listing
@@ -42,8 +43,6 @@ def read(app: App, file: FileName, node_name: str, force: bool) -> CopyContent:
         )
     # In whole seconds, as the index has it.
     began = app.index.now().replace(microsecond=0)
-    from alpenhorn.coordinator.one_copy import read_copy  # 17 ms, and only this option needs it
-
     with LongWork(app, f"Reading {file.path} on {node.name}"):
         found = read_copy(node, file.path, app.config.transfer, app.disconnect)
     wrong = _difference(known, found.size_b, found.md5sum)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 import click
 
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.long_work import LongWork
+from alpenhorn.monitoring.metrics import text as current
 
 ALERT_RULES = "alert-rules.yml"
 DASHBOARD = "dashboard.json"
@@ -34,13 +37,8 @@ def metrics(app: App, shown: str | None) -> None:
       alpenhorn metrics --dashboard > alpenhorn.json       (to be imported in Grafana)
     """
     if shown is not None:
-        # Imported here because nothing else needs it.
-        from importlib.resources import files
-
         text = (files("alpenhorn") / "monitoring" / "prometheus" / shown).read_text(encoding="utf-8")
     else:
-        from alpenhorn.monitoring.metrics import text as current  # the texts above need no index
-
         with LongWork(app, "Reading the index for the metrics"):
             text = current(app.config, app.index, app.now())
     click.echo(text, nl=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,11 +13,10 @@ from alpenhorn.cli.complete import NODE, names_option
 from alpenhorn.cli.long_work import LongWork, in_pages
 from alpenhorn.cli.runs import jobs_option, mass_delete_option, only_option, workers
 from alpenhorn.cli.usage_hints import HintingCommand, nodes_form
+from alpenhorn.coordinator.preview import Item, Plan, items
+from alpenhorn.coordinator.report import Asked
 from alpenhorn.reasons import code_in_json, code_of
 from alpenhorn.scan import patterns
-
-if TYPE_CHECKING:
-    from alpenhorn.coordinator.preview import Item, Plan
 
 PLANNING = "Deciding what a run would do"
 # For a Line.
@@ -87,10 +85,6 @@ def plan(
     form = listing.form
     listing.require_column(ITEM_COLUMNS if files else LINE_COLUMNS)
     with workers(app, jobs) as pool:
-        # 60 ms, which neither the help nor the workers need.
-        from alpenhorn.coordinator.preview import Plan, items
-        from alpenhorn.coordinator.report import Asked
-
         found = Plan()
         chosen = tuple(row.name for row in patterns.matching(app.index, "node", nodes))
         asked = Asked(chosen, only, allow_mass_delete=allow_mass_delete)

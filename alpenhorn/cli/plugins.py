@@ -8,8 +8,10 @@ from alpenhorn import __version__
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import ListOptions, column, listing_options
+from alpenhorn.coordinator import plugins as extensions
 from alpenhorn.errors import DONE, FAILED, AlpenhornError
 from alpenhorn.extensions.points import INDEX, IO, Plugin
+from alpenhorn.index import current
 from alpenhorn.io.builtin import BUILT_IN, built_in
 from alpenhorn.reasons import code_in_json
 
@@ -46,10 +48,6 @@ def plugins(app: App, listing: ListOptions) -> int:
 
 def _installed(app: App) -> list[Plugin]:
     """Return the extensions of installed packages, with the state of their tables if the index can be opened."""
-    # 44 ms, which the help does not need.
-    from alpenhorn.coordinator import plugins as extensions
-    from alpenhorn.index import current
-
     found = extensions.everything()
     if not any(one.point == INDEX and one.loaded is not None for one in found):
         return found

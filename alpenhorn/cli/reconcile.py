@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -19,13 +19,13 @@ from alpenhorn.cli.runs import jobs_option, node_option, recording_output_failur
 from alpenhorn.cli.sync import attention
 from alpenhorn.cli.times import Duration
 from alpenhorn.cli.usage_hints import HintingCommand, nodes_form
+from alpenhorn.coordinator.compared import Compared, Options, StoredFindings
+from alpenhorn.coordinator.report import Asked, Report
+from alpenhorn.coordinator.sync import sync
+from alpenhorn.model.reconcile import DiskFinding
 from alpenhorn.reasons import code_in_json, code_of
+from alpenhorn.scan import reconcile as scan
 from alpenhorn.workers.stopping import StopRequest
-
-if TYPE_CHECKING:
-    from alpenhorn.coordinator.compared import Compared, StoredFindings
-    from alpenhorn.coordinator.report import Report
-    from alpenhorn.model.reconcile import DiskFinding
 
 EXAMPLES = 5  # of each kind and node
 EPOCH = datetime(1970, 1, 1)
@@ -109,19 +109,12 @@ def reconcile(
             display(app, progress, json=as_json) as watcher,
             workers(app, jobs, for_run=True) as pool,
         ):
-            # 50 ms, which neither the help nor the workers need.
-            from alpenhorn.coordinator.compared import Options
-            from alpenhorn.coordinator.report import Asked
-            from alpenhorn.coordinator.sync import sync
-
             options = Options(min_age, read, dry_run)
             asked = Asked(nodes, wait=wait, accept_loss=accept_loss, reconcile=options)
             with StopRequest(pool.wakeup) as stopping, closing(watcher):
                 watcher.step("opening the index")
                 report = sync(app.index, pool, app.config, asked, watcher, app.now, stopping)
         monitored_run.report = report
-        from alpenhorn.scan import reconcile as scan  # 25 ms, which the help does not need
-
         waiting = [
             {"node": one.node, "host": one.host, "active": one.active} for one in scan.distrusted(app.index)
         ]

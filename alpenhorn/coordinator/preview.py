@@ -15,6 +15,7 @@ from alpenhorn.coordinator.checks import due_pages
 from alpenhorn.coordinator.deletable import Deletable, apply_limit, evidence
 from alpenhorn.coordinator.planning import group_ios, hold_back, make_planner, open_inodes, open_space
 from alpenhorn.coordinator.report import Asked, Report
+from alpenhorn.coordinator.tape import preview
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import Node, TapeNode
@@ -265,8 +266,6 @@ def tape(here: Preview) -> Iterator[Item]:
     for node in here.found.workable:
         io = here.found.ios[node.id]
         if isinstance(io, TapeNode):
-            from alpenhorn.coordinator.tape import preview  # few archives have tape
-
             free_b, min_days = here.found.free_b[node.id], here.config.sync.auto_verify_min_days
             for planned, why, file in preview(here.index, io, free_b, here.now, min_days):
                 yield Item(Line("tape", node.name, "", planned, why), file.path, file.held_b, None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import stat
 from contextlib import suppress
 
@@ -131,8 +132,6 @@ def _something_else(directory: int, name: str, path: str, wanted: str) -> Storag
 
 
 def user_name(uid: int) -> str:
-    import pwd  # only for messages
-
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

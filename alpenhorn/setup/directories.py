@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
+
+import psutil
 
 from alpenhorn.coordinator.roots import SeenRoot, in_workers, look
 from alpenhorn.fs.paths import is_own
@@ -52,8 +55,6 @@ def directories(paths: Iterable[str], before_fork: Callable[[], None]) -> dict[s
 
 def file_systems(before_fork: Callable[[], None]) -> list[FileSystem]:
     """Return the mounted file systems that this user can write to, the one with the most free space first."""
-    import psutil  # the help does not need it
-
     mounted = {
         one.mountpoint: one
         for one in psutil.disk_partitions(all=True)
@@ -72,8 +73,6 @@ def file_systems(before_fork: Callable[[], None]) -> list[FileSystem]:
 
 def is_writable(directory: str | os.PathLike[str]) -> bool:
     """Return whether this user can create a file in a directory, by creating one that has no name, or is removed."""
-    import tempfile  # the help does not need it
-
     try:
         with tempfile.TemporaryFile(dir=directory):
             return True
@@ -148,8 +147,6 @@ def _block(device: int) -> str:
 
 def _source(path: str) -> str:
     """Return the block device that is mounted above `path`; btrfs has device numbers of its own."""
-    import psutil  # the help does not need it
-
     real = os.path.realpath(path)
     above = [
         one

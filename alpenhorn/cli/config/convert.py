@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from alpenhorn.cli import output
+from alpenhorn.setup import daemon_config, toml
 
 
 @click.command()
@@ -20,8 +21,6 @@ def convert(file: Path) -> None:
     Example:
       alpenhorn config convert /etc/alpenhorn/alpenhorn.conf > /etc/alpenhorn/alpenhorn.toml
     """
-    from alpenhorn.setup import daemon_config, toml  # the help needs neither
-
     done = daemon_config.convert(daemon_config.read(file))
     for note in done.notes:
         output.note(note)

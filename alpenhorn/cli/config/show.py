@@ -13,6 +13,7 @@ from alpenhorn import address
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import ListOptions, column, listing_options
 from alpenhorn.config import KEYS, Config, DeleteLimit, written
+from alpenhorn.setup import toml
 
 DEFAULT = "default"
 
@@ -26,8 +27,6 @@ class Setting(NamedTuple):
 
 
 def _cell(setting: Setting) -> str:
-    from alpenhorn.setup import toml  # the help does not need it
-
     return "" if setting.value is None else toml.value(setting.value)
 
 

@@ -9,6 +9,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
+from alpenhorn.config import load_only
 
 
 @click.command()
@@ -24,8 +25,6 @@ def validate(app: App, file: Path | None) -> None:
       alpenhorn config validate
       alpenhorn config validate /etc/alpenhorn/alpenhorn.toml
     """
-    from alpenhorn.config import load_only  # the help does not need it
-
     config = app.config if file is None else load_only(file, os.environ)
     for path in config.sources:
         output.line(f"{path}: valid")

@@ -11,9 +11,11 @@ from alpenhorn.address import sqlite_path
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.long_work import LongWork
+from alpenhorn.coordinator import plugins
 from alpenhorn.edits import backup as records
 from alpenhorn.errors import AlpenhornError, Refused
 from alpenhorn.index import backup as backups
+from alpenhorn.index.schema import COMPONENTS
 
 KEEP = 10
 
@@ -94,9 +96,6 @@ def _directory(app: App, given: Path | None) -> Path:
 
 def _tables() -> list[str]:
     """Return the names of the tables of alpenhorn and of installed extensions."""
-    from alpenhorn.coordinator import plugins  # 23 ms with the next import, which the help does not need
-    from alpenhorn.index.schema import COMPONENTS
-
     ours = [table for tables in COMPONENTS.values() for table in tables]
     theirs = [model for one in plugins.offered_components() if one.loaded for model in one.loaded.models]
     return [table._meta.table_name for table in (*ours, *theirs)]

@@ -14,8 +14,12 @@ from alpenhorn.cli.monitored import monitored
 from alpenhorn.cli.progress import ProgressForm, display, progress_option
 from alpenhorn.cli.runs import recording_output_failure, workers
 from alpenhorn.cli.sync import attention
+from alpenhorn.coordinator.nodes import left_out_reason
+from alpenhorn.coordinator.report import Asked
+from alpenhorn.coordinator.sync import sync
 from alpenhorn.errors import Refused
 from alpenhorn.model.nodes import MANIFEST
+from alpenhorn.scan import topology
 from alpenhorn.workers.stopping import StopRequest
 
 
@@ -38,12 +42,6 @@ def manifest(ctx: click.Context, app: App, name: str, wait: bool, progress: Prog
     """
     with monitored(app, "node manifest", whole=False) as monitored_run:
         with display(app, progress) as watcher, workers(app, None, for_run=True) as pool:
-            # 50 ms, which neither the help nor the workers need.
-            from alpenhorn.coordinator.nodes import left_out_reason
-            from alpenhorn.coordinator.report import Asked
-            from alpenhorn.coordinator.sync import sync
-            from alpenhorn.scan import topology
-
             asked = Asked((name,), wait=wait, manifest=True)
             with StopRequest(pool.wakeup) as stopping, closing(watcher):
                 watcher.step("opening the index")

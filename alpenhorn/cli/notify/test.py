@@ -7,6 +7,7 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.errors import DONE, FAILED, Refused
+from alpenhorn.monitoring.notify import send_test
 
 
 @click.command()
@@ -23,8 +24,6 @@ def test(app: App) -> int:
     """
     if not app.config.notify.wanted:
         raise Refused("no notifications are configured: set ping, apprise or command below [notify]")
-    from alpenhorn.monitoring.notify import send_test  # imported by no other command
-
     failed = False
     for name, why in send_test(app.config):
         output.line(f"failed  {name}: {why}" if why else f"ok      {name}")

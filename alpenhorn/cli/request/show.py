@@ -9,6 +9,7 @@ from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.arguments import REQUEST_ID
 from alpenhorn.cli.requests import request_columns
 from alpenhorn.cli.runs import workers
+from alpenhorn.coordinator.preview import why
 from alpenhorn.listings import requests as listing
 from alpenhorn.listings.requests import RequestRow, RequestState
 from alpenhorn.reasons import Reason, Why, code_in_json
@@ -64,6 +65,4 @@ def _attempt_fields(row: RequestRow) -> tuple[tuple[str, object], ...]:
 def in_a_run_now(app: App, request_id: int) -> Reason:
     """Return what a run on this host would do with a pending request, and why."""
     with workers(app, 1, prints_report=False) as pool:
-        from alpenhorn.coordinator.preview import why  # 40 ms, which neither the help nor the worker needs
-
         return why(app.index, pool, app.config, app.now, request_id)
