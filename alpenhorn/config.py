@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from alpenhorn import address
 from alpenhorn.errors import ConfigError
+from alpenhorn.suggestions import did_you_mean
 
 SYSTEM_FILE = Path("/etc/alpenhorn/alpenhorn.toml")
 # Files of the alpenhorn daemon, in YAML; further ones are in the user's directories.
@@ -725,8 +726,6 @@ def _unknown(name: str) -> str:
 
 
 def _suggestion(name: str, known: Mapping[str, Any]) -> str:
-    from alpenhorn.suggestions import did_you_mean  # only a message needs it
-
     return did_you_mean(name, known) or f"expected one of {', '.join(known)}"
 
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from alpenhorn.cli.app import App
 from alpenhorn.errors import AlpenhornError, IndexUnusable
+from alpenhorn.kinds import load
+from alpenhorn.outside import exception
 
 if TYPE_CHECKING:
     from alpenhorn.config import Config
@@ -116,8 +118,6 @@ def monitored(
 
 def _begun(app: App, receiver: Receiver, start: RunStart, seconds: float) -> AtEnd | None:
     """Return what to call at the end of the run; None if the receiver failed."""
-    from alpenhorn.kinds import load  # only if a receiver is configured
-
     if not receiver.begin:
         return lambda index, end: load(receiver.end)(app.config, index, end)
     found: AtEnd | None = _guarded(receiver.name, lambda: load(receiver.begin)(app.config, start), seconds)
@@ -135,8 +135,6 @@ def _guarded(name: str, call: Callable[[], T], seconds: float) -> T | None:
         with _deadline(seconds):
             return call()
     except Exception as error:
-        from alpenhorn.outside import exception  # a receiver rarely fails
-
         _log.exception("%s failed", name)
         _note(f"{name}: {error if isinstance(error, AlpenhornError | TimeoutError) else exception(error)}")
         return None

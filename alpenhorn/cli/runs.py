@@ -15,6 +15,8 @@ from alpenhorn.cli.complete import NODE, names_option
 from alpenhorn.cli.usage_hints import HintingChoice
 from alpenhorn.config import MOST_JOBS
 from alpenhorn.kinds import NAMES
+from alpenhorn.workers.pool import Pool
+from alpenhorn.workers.worker import Worker
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.report import Report
@@ -50,9 +52,6 @@ def workers(
     `for_run`: record a failed run if the pool cannot be created.  `prints_report`: the command prints the messages of
     its report, so -v does not print them as records of the log, too; -vv prints the whole log.
     """
-    from alpenhorn.workers.pool import Pool  # 22 ms with the next import, which helps do not need
-    from alpenhorn.workers.worker import Worker
-
     config = app.config
     if jobs is not None:
         config = app.config = config._replace(sync=config.sync._replace(jobs=jobs))

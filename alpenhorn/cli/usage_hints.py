@@ -13,6 +13,7 @@ import click
 from alpenhorn.cli.app import App
 from alpenhorn.cli.complete import GROUP, NODE, ExistingName
 from alpenhorn.errors import NotFound
+from alpenhorn.suggestions import did_you_mean
 
 TYPED = "alpenhorn.typed"  # in the `meta` of a context: the words after the command's name
 
@@ -132,8 +133,6 @@ class HintingChoice(click.Choice[str]):
             if isinstance(param, click.Option) and param.multiple and listed and listed <= set(self.choices):
                 hint = _one_each(param, text)
             else:
-                from alpenhorn.suggestions import did_you_mean  # only after a mistake
-
                 hint = did_you_mean(text, self.choices)
             if hint:
                 raise click.BadParameter(f"{error.message.removesuffix('.')}; {hint}", ctx, param) from None

@@ -24,10 +24,13 @@ from alpenhorn.plan.checks import (
     storage_in_doubt,
     sums_to_keep,
 )
+from alpenhorn.plan.links import look_files
 from alpenhorn.plan.pulls import foreign_file
 from alpenhorn.reasons import Code, Reason, about, headed
 from alpenhorn.record import checks
 from alpenhorn.scan.checks import END, longest_ago, pages, unverified
+from alpenhorn.scan.good_since import good_since
+from alpenhorn.scan.sample import sample, sums
 
 PAGE = 2000
 FIRST_PAGE = 300  # small, so that results can be recorded while the next page is read
@@ -179,8 +182,6 @@ class Checks:
     def _with_times(self, node: NodeFact, files: Sequence[CheckFile]) -> list[CheckFile]:
         if not files:
             return []
-        from alpenhorn.scan.good_since import good_since  # most runs check nothing
-
         since = good_since(self.context.index, node.id, [file.file_id for file in files])
         return [file._replace(since=since.get(file.file_id, 0.0)) for file in files]
 
@@ -278,10 +279,6 @@ class Checks:
             self._keep_sums()
 
     def _ask_sample(self, node: NodeFact) -> None:
-        # Most runs find nothing lost.
-        from alpenhorn.plan.links import look_files
-        from alpenhorn.scan.sample import sample
-
         lost = [result.file.copy_id for result in self._held[node.id]]
         files = list(look_files(sample(self.context.index, node.id, lost)))
         if not files:
@@ -326,8 +323,6 @@ class Checks:
 
     def _before(self, looked: CheckCounts, node_id: int) -> LookTotals:
         if looked.before is None:
-            from alpenhorn.scan.sample import sums  # most runs check nothing
-
             looked.before = looked.kept = sums(self.context.index, node_id)
         return looked.before
 

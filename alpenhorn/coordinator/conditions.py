@@ -7,7 +7,9 @@ from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.model.conditions import IMPORTS, Condition
+from alpenhorn.plan.conditions import decide, joined, span, was_checked
 from alpenhorn.reasons import Code, Reason
+from alpenhorn.record import conditions as record
 from alpenhorn.scan import conditions as scan
 
 
@@ -24,10 +26,6 @@ def settle(index: Index, config: Config, asked: Asked, report: Report) -> None:
     met = report.lasting()
     if not (stored or met):
         return
-    # Most runs have no conditions.
-    from alpenhorn.plan.conditions import decide, joined, span
-    from alpenhorn.record import conditions as record
-
     now = posix(index.now())
     texts = {key: joined(some) for key, some in met.items()}
     decided = decide(
@@ -48,8 +46,6 @@ def _was_checked(condition: Condition, asked: Asked, report: Report) -> bool:
     """Return whether the run would have met the condition if it still existed."""
     if asked.nodes or asked.only or report.stopped or report.out_of_time or report.no_node:
         return False
-    from alpenhorn.plan.conditions import was_checked  # as above
-
     return was_checked(condition, report.unknown, report.left_out)
 
 

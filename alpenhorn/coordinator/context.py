@@ -12,6 +12,7 @@ from alpenhorn.coordinator.report import Asked, Notes, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import Group, Node
+from alpenhorn.model.links import LookTotals
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Done, Task, TaskKind
 from alpenhorn.plan.limits import Limits
@@ -20,6 +21,7 @@ from alpenhorn.plan.space import Space
 from alpenhorn.reasons import Code, Reason, headed
 from alpenhorn.record.media import wrong
 from alpenhorn.record.run import Run
+from alpenhorn.record.separate import forget
 from alpenhorn.scan.topology import Topology, load
 
 if TYPE_CHECKING:
@@ -45,8 +47,6 @@ class CheckCounts:
 
     @property
     def sums(self) -> LookTotals:
-        from alpenhorn.model.links import LookTotals  # of no use to a run that looks at nothing
-
         return LookTotals(self.copies, self.lost)
 
 
@@ -195,8 +195,6 @@ class Context:
         Its copies do not count as archive copies until a run has checked them for links.
         """
         if any_linked and node.archive:
-            from alpenhorn.record.separate import forget  # nearly no run needs it
-
             forget(self.index, [node.id])
 
     def reload_nodes(self) -> set[int]:
@@ -232,8 +230,6 @@ def no_longer_separate(index: Index, nodes: Iterable[NodeFact], host: str) -> No
     """Reset the mark that copies have no other links, for nodes of this host that are no longer archive nodes."""
     linkable = [node.id for node in nodes if node.separate and not node.archive and node.host == host]
     if linkable:
-        from alpenhorn.record.separate import forget  # nearly no run needs it
-
         forget(index, linkable)
 
 

@@ -10,6 +10,7 @@ from alpenhorn.coordinator.amounts import Amounts
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.model.conditions import Key
 from alpenhorn.outside import UNREADABLE
+from alpenhorn.plan.conditions import key
 from alpenhorn.reasons import Code, Reason, about, code_of, within
 from alpenhorn.workers.pool import Activity
 
@@ -87,8 +88,6 @@ class Notes:
         `subject`: the node, host or other thing; "" for the one that the reason names.  Code and subject identify the
         condition, which may have several texts.
         """
-        from alpenhorn.plan.conditions import key  # an idle run has nothing to report
-
         self._lasting.setdefault(what, set()).add(key(str(code_of(what)), subject or about(what)))
         self.add(what, example, files)
 
@@ -182,8 +181,8 @@ class Report:
         """Return the conditions that this run met, with all their texts."""
         met: dict[Key, list[Reason]] = {}
         for notes in self._all():
-            for key, what in notes.conditions():
-                met.setdefault(key, []).append(what)
+            for condition, what in notes.conditions():
+                met.setdefault(condition, []).append(what)
         return met
 
     def leave_out(self, keys: Collection[Key]) -> None:

@@ -18,6 +18,7 @@ from alpenhorn.plan.batches import AHEAD, DIRECTORIES, import_tasks, search_task
 from alpenhorn.plan.imports import IGNORED, LEFT_OUT, NamedFile, choose, is_new, without_taken
 from alpenhorn.reasons import Code, Reason, Why, about, code_of, headed
 from alpenhorn.record import imports
+from alpenhorn.scan.good_since import good_since
 from alpenhorn.scan.imports import known
 from alpenhorn.scan.same_path import sharing
 
@@ -184,8 +185,6 @@ class Search(ABC):
         recorded = [file.known.file_id for file, _ in wanted if file.known is not None]
         if not recorded:
             return wanted
-        from alpenhorn.scan.good_since import good_since  # most files are new
-
         since = good_since(self.context.index, self.node.id, recorded)
         return [
             (file if file.known is None else file._replace(since=since.get(file.known.file_id, 0.0)), length)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from alpenhorn import address
 from alpenhorn.config import URL_VARIABLE, Config, Database, load, search_path
+from alpenhorn.doctor.notify import notify
 from alpenhorn.errors import ConfigError
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.reasons import Code
@@ -90,8 +91,6 @@ def _password(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _notify(config: Config) -> Iterator[Finding]:
-    from alpenhorn.doctor.notify import notify  # few hosts have notifications
-
     yield from notify(config.notify)
     sources = {_origin(config, "notify", key) for key in ("ping", "apprise")}
     for source in sorted(one for one in sources if one is not None and _is_open_to_others(one)):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from alpenhorn import sizes
 from alpenhorn.errors import CommandFailed, CommandTimedOut, StorageError, UnsafePath
+from alpenhorn.fs import command
 from alpenhorn.fs.paths import TreeOpener, check_relative
 from alpenhorn.io import lfs
 from alpenhorn.io.base import Group, Refusal, Room, StorageClass, TapeNode, wrong_setting
@@ -220,8 +221,6 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
 
     def _call(self, verb: str, paths: Sequence[str]) -> _Call:
         """Run lfs; raises StorageError if it cannot be run or times out, since the next call would fail as well."""
-        from alpenhorn.fs import command  # 4 ms; the group, which the main process needs, does not use it
-
         try:
             done = command.run(lfs.hsm_argv(self.lfs, verb, paths), timeout=self.lfs_timeout)
         except CommandFailed as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 from alpenhorn import sizes
 from alpenhorn.errors import AlpenhornError, StorageError
+from alpenhorn.fs import command
 from alpenhorn.io.base import StorageClass
 from alpenhorn.io.default import DefaultNode, is_number
 from alpenhorn.io.lfs import FLAGS, Quota, parse_quota, quota_argv
@@ -75,8 +76,6 @@ class LustreQuotaNode(DefaultNode):
     def quota(self) -> Quota:
         """Return the quota that lfs reports.  Raises StorageError."""
         try:
-            from alpenhorn.fs import command  # 4 ms that nodes of other classes save
-
             argv = quota_argv(self.lfs, self.quota_type, self.quota_id, self.root)
             return parse_quota(command.run(argv, timeout=self.lfs_timeout).stdout, self.root)
         except AlpenhornError as error:
