@@ -350,6 +350,7 @@ def waiting(field):
     return start_waiting(field, 3)
 
 
+@pytest.mark.one_engine
 def test_a_request_cancelled_during_a_run_is_not_brought_back(field):
     _, run, go_on = start_waiting(field, 6)  # of which it has claimed 4, 256 MiB
     requests = [request for (request,) in field.all("SELECT id FROM archivefilecopyrequest ORDER BY id")]
