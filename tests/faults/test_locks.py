@@ -63,7 +63,7 @@ class Hasty(DefaultNode):
     probe_seconds = 1.0
 
 
-def take(tmp_path: Path, *names: str, seconds: float = 1) -> tuple[Nodes, Report, list[NodeFact]]:
+def take(tmp_path: Path, *names: str, seconds: float) -> tuple[Nodes, Report, list[NodeFact]]:
     """Take the run locks of nodes whose roots have those names."""
     nodes = [node(number, root=str(tmp_path / name)) for number, name in enumerate(names, 1)]
     ios: dict[int, Node] = {one.id: Hasty(one, {}) for one in nodes}
@@ -90,11 +90,11 @@ def test_situation_21_hanging_run_locks_leave_out_only_their_nodes(
                 with RunLock(tmp_path / hang / RUN_LOCK):
                     pass
             (tmp_path / f"{hang} hangs" / hang).touch()
-        found, report, nodes = take(tmp_path, *HANGS, "sound")
+        found, report, nodes = take(tmp_path, *HANGS, "sound", seconds=3)
         assert set(found.locks) == {nodes[-1].id}
         for one in nodes[:-1]:
             assert (
-                "could not be taken within 1 s: its storage answers reads but not writes"
+                "could not be taken within 3 s: its storage answers reads but not writes"
                 in report.left_out[one.name]
             )
             assert found.answers[one.id].error == report.left_out[one.name]
@@ -112,7 +112,7 @@ def test_situation_21_hanging_run_locks_leave_out_only_their_nodes(
 def test_situation_21_a_run_lock_that_cannot_be_released_delays_no_other_node(tmp_path: Path) -> None:
     (tmp_path / "sound").mkdir()
     with mounted(tmp_path / "sick", tmp_path / "hangs"):
-        found, _, _ = take(tmp_path, "sick", "sound")
+        found, _, _ = take(tmp_path, "sick", "sound", seconds=20)
         assert set(found.locks) == {1, 2}
         for hang in ("close", "write", "lock"):
             (tmp_path / "hangs" / f"{hang} run.lock").touch()
