@@ -282,7 +282,7 @@ class SyncNode(SyncTable):
     if the manifest may be wrong; `host` and `root`: location of the node when it was written; `event_id` and `files`:
     the last event that it includes, and its number of files.  `absent_ok`: number of days for which the node may be
     absent without a complaint, null for none.  `top_acq`: the acquisition into which files at the top of its root are
-    moved, null for none.
+    moved, null for none.  `site`: where its storage is, null for the site of its host.
     """
 
     node_id = pw.IntegerField(unique=True)
@@ -294,6 +294,14 @@ class SyncNode(SyncTable):
     files = pw.IntegerField(default=0)
     absent_ok = pw.IntegerField(null=True)
     top_acq = pw.CharField(max_length=64, null=True)
+    site = pw.CharField(max_length=64, null=True)
+
+
+class SyncHost(SyncTable):
+    """Properties of a host.  `site`: where it is, null for a site of its own, with its name."""
+
+    host_id = pw.IntegerField(unique=True)
+    site = pw.CharField(max_length=64, null=True)
 
 
 class SyncIndex(SyncTable):
@@ -431,4 +439,5 @@ SYNC_TABLES: tuple[type[TableModel], ...] = (
     SyncFileClaim,
     SyncCondition,
     SyncBackoff,
+    SyncHost,
 )

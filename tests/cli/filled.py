@@ -26,7 +26,7 @@ def fill(archive: Archive) -> None:
     archive.do("UPDATE sync_run SET ending = 'the time limit was reached'")
 
     archive.do(
-        "UPDATE sync_node SET absent_ok = 30, top_acq = 'loose' WHERE node_id = ?",
+        "UPDATE sync_node SET absent_ok = 30, top_acq = 'loose', site = 'town' WHERE node_id = ?",
         archive.id("storagenode", "src"),
     )
 

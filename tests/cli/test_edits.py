@@ -53,7 +53,7 @@ WRITES: dict[str, set[str]] = {
     "group sync offsite field1 --force": REQUESTED,
     "history --prune 1d --force": {"-sync_event"},
     "host create new": {"+storagehost"},
-    "host delete alp2 --remove-nodes --force": {"storagenode.host_id", "-storagehost"},
+    "host delete alp2 --remove-nodes --force": {"storagenode.host_id", "-storagehost", "-sync_host"},
     "host modify alp1 --address new": {"storagehost.address"},
     "host rename alp1 new": {"storagehost.name"},
     "node activate off2": {"storagenode.active", "sync_node.manifest"},
