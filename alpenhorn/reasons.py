@@ -335,6 +335,13 @@ class Code(_Codes):
         "needs {needed} other good archive copies; has {left}{remedy}",
     )
     """Only good copies on separate archive media that a run has seen recently count."""
+    POLICY_NEEDS_COPY = "policy-needs-copy", "policy {name} needs {lack}; see: alpenhorn policy check {name}"
+    """A copy is deleted only if the other ones are all that each policy asks for."""
+    POLICY_INVALID = (
+        "policy-invalid",
+        "policy {name}: its row in the index is invalid; see: alpenhorn policy list",
+    )
+    """No copy is deleted while it is not known what a policy asks for."""
     DELETE_LIMIT_EXCEEDED = (
         "delete-limit-exceeded",
         "nothing is deleted on {node}: more than {allowed:,} of its {copies:,} copies could be deleted now"

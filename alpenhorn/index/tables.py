@@ -304,6 +304,54 @@ class SyncHost(SyncTable):
     site = pw.CharField(max_length=64, null=True)
 
 
+class SyncPolicy(SyncTable):
+    """How many good copies of files there should be, and at how many sites.
+
+    `min_age`: seconds since a file was registered before copies of it are requested; `priority`: of these requests.
+    The policy `default` applies to the files that no other policy matches.
+    """
+
+    name = pw.CharField(max_length=64, unique=True)
+    copies = pw.IntegerField()
+    sites = pw.IntegerField()
+    min_age = pw.BigIntegerField()
+    priority = pw.IntegerField()
+
+
+class SyncPolicyAcq(SyncTable):
+    """A pattern of names of acquisitions that a policy matches; a policy without one matches all."""
+
+    policy_id = pw.IntegerField()
+    pattern = pw.CharField(max_length=255)
+
+
+class SyncPolicyGroup(SyncTable):
+    """A group of a policy.  `required`: it must have a copy; otherwise only copies in such groups count."""
+
+    policy_id = pw.IntegerField()
+    group_id = pw.IntegerField()
+    required = pw.BooleanField()
+
+
+class SyncPolicySweep(SyncTable):
+    """How far a host has compared the files of the index with the policies.
+
+    `made_from`: a digest of the policies, nodes and sites of the last comparison.  `event_id` and `news_at`: the last
+    event, and the time, up to which changed files were looked at.  A comparison of all files goes from the file after
+    `begun_at` to the last one (`part` 1), and from the first to `begun_at` (`part` 2); `place` is the last file so far;
+    `part` 0: none is under way.  `swept`: when the last one was complete.
+    """
+
+    host = pw.CharField(max_length=64, unique=True)
+    made_from = pw.CharField(max_length=64)
+    event_id = pw.BigIntegerField()
+    news_at = pw.DateTimeField()
+    swept = pw.DateTimeField()
+    place = pw.IntegerField()
+    begun_at = pw.IntegerField()
+    part = pw.IntegerField()
+
+
 class SyncIndex(SyncTable):
     """Named values about the index as a whole.
 
@@ -440,4 +488,8 @@ SYNC_TABLES: tuple[type[TableModel], ...] = (
     SyncCondition,
     SyncBackoff,
     SyncHost,
+    SyncPolicy,
+    SyncPolicyAcq,
+    SyncPolicyGroup,
+    SyncPolicySweep,
 )

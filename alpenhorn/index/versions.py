@@ -18,6 +18,10 @@ SYNC_TABLE_NAMES = (
     "sync_condition",
     "sync_backoff",
     "sync_host",
+    "sync_policy",
+    "sync_policy_acq",
+    "sync_policy_group",
+    "sync_policy_sweep",
 )
 # Columns of storagenode in the older releases 2.0.0rc1 and rc2, which had no table storagehost.
 OLD_COLUMNS = ("host", "username", "address", "storage_type")

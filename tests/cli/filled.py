@@ -88,6 +88,17 @@ def fill(archive: Archive) -> None:
         pinned="2026-07-22 10:00:00",
         until="2100-01-01 00:00:00",
     )
+    policy = archive.insert("sync_policy", name="rare", copies=2, sites=1, min_age=3600, priority=1)
+    archive.insert("sync_policy", name="scarce", copies=3, sites=2, min_age=0, priority=0)
+    archive.do("INSERT INTO sync_policy_acq (policy_id, pattern) SELECT id, 'nothing' FROM sync_policy")
+    archive.insert("sync_policy_acq", policy_id=policy, pattern="none*")
+    for required in (0, 1):
+        archive.insert(
+            "sync_policy_group",
+            policy_id=policy,
+            group_id=archive.id("storagegroup", "dst"),
+            required=required,
+        )
     archive.insert(
         "storagetransferaction",
         node_from_id=archive.id("storagenode", "src"),

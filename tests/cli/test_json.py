@@ -49,6 +49,8 @@ ARGUMENTS = {
     "plan": ["", "--only pull", "--node odd"],
     "plan --files": [""],
     "plugins": [""],
+    "policy list": [""],
+    "policy show": ["rare"],
     "reconcile": ["--min-age 0 --dry-run"],
     "repair": ["--check", "--force"],
     "request list": ["", "--state failing", "--state done", "--state cancelled"],
