@@ -233,6 +233,8 @@ class Code(_Codes):
     """A check found the copy good."""
     AUTOSYNC = "autosync", "autosync from {node} into {group}"
     """An autosync rule requested the copy."""
+    POLICY_REQUEST = "policy-request", "policy {name} wants a copy in {group}"
+    """A policy requested the copy."""
     AUTOCLEAN = "autoclean", "autoclean, {group} has it"
     """An autoclean rule released the copy."""
     FOUND_AT_ITS_PATH = "found-at-its-path", "found at its path, not in the index"
@@ -337,6 +339,12 @@ class Code(_Codes):
     """Only good copies on separate archive media that a run has seen recently count."""
     POLICY_NEEDS_COPY = "policy-needs-copy", "policy {name} needs {lack}; see: alpenhorn policy check {name}"
     """A copy is deleted only if the other ones are all that each policy asks for."""
+    DEFAULT_POLICY_DIFFERS = (
+        "default-policy-differs",
+        "host {host}: sync.archive_copy_count is {count}, but the policy default asks for {copies} copies; deletions"
+        " keep the larger number; make them equal in the configuration, or with: alpenhorn policy modify default",
+    )
+    """The policy of the index and the configuration of a host should agree."""
     POLICY_INVALID = (
         "policy-invalid",
         "policy {name}: its row in the index is invalid; see: alpenhorn policy list",

@@ -339,14 +339,14 @@ class SyncPolicySweep(SyncTable):
     `made_from`: a digest of the policies, nodes and sites of the last comparison.  `event_id` and `news_at`: the last
     event, and the time, up to which changed files were looked at.  A comparison of all files goes from the file after
     `begun_at` to the last one (`part` 1), and from the first to `begun_at` (`part` 2); `place` is the last file so far;
-    `part` 0: none is under way.  `swept`: when the last one was complete.
+    `part` 0: none is under way.  `swept`: when the last one was complete; null: none was.
     """
 
     host = pw.CharField(max_length=64, unique=True)
     made_from = pw.CharField(max_length=64)
     event_id = pw.BigIntegerField()
-    news_at = pw.DateTimeField()
-    swept = pw.DateTimeField()
+    news_at = pw.DateTimeField(null=True)
+    swept = pw.DateTimeField(null=True)
     place = pw.IntegerField()
     begun_at = pw.IntegerField()
     part = pw.IntegerField()

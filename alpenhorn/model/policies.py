@@ -1,8 +1,9 @@
 """Data of policies: the copies that files should have, and where."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Why
 
 DEFAULT = "default"
@@ -50,3 +51,57 @@ class Lack(NamedTuple):
 
     def __bool__(self) -> bool:
         return bool(self.copies or self.sites or self.groups)
+
+
+class PolicyCopy(NamedTuple):
+    """A row of a copy.  `leaving`: a run has claimed it for deletion."""
+
+    node_id: int
+    has_file: str
+    wants_file: str
+    ready: bool
+    leaving: bool = False
+
+
+class PolicyFile(NamedTuple):
+    """A file with its copies, and the groups into which requests for it are pending.
+
+    `verifiable`: its length and MD5 sum are known; `age`: seconds since it was registered.
+    """
+
+    file_id: int
+    acq: str
+    name: str
+    size_b: int
+    verifiable: bool
+    age: float
+    copies: tuple[PolicyCopy, ...] = ()
+    coming: tuple[int, ...] = ()
+
+
+class Destinations(NamedTuple):
+    """Where copies may be requested.
+
+    `nodes`: all nodes by id; `places`: where each is.  `receivers`: ids of the nodes of each group that can have an
+    archive copy by a request, the one that is to receive it first; groups with other active nodes are left out, since
+    these could receive it.  `open`: ids of the groups for which requests may be created now.  `fits`: tells whether a
+    file of a length fits into a group, and `free_b` how many bytes do.  `host`: prefer sources on it; None: any.
+    """
+
+    nodes: Mapping[int, NodeFact]
+    places: Mapping[int, CopyPlace]
+    receivers: Mapping[int, tuple[int, ...]]
+    open: frozenset[int]
+    fits: Callable[[int, int], bool]
+    free_b: Callable[[int], int]
+    host: str | None
+
+
+class PolicyRequest(NamedTuple):
+    """A request that a policy wants: copy the file from the node into the group."""
+
+    file_id: int
+    node_from: int
+    group_to: int
+    policy: str
+    size_b: int

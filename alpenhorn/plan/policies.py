@@ -15,7 +15,7 @@ def lack(policy: Policy, nodes: Iterable[int], places: Mapping[int, CopyPlace]) 
     Copies outside of the policy's groups do not count.  A copy at an unknown site counts as a copy, but not for the
     number of sites, unless one site is enough.
     """
-    counted = [places[node] for node in nodes if node in places and _counts(policy, places[node])]
+    counted = [places[node] for node in nodes if node in places and counts(policy, places[node])]
     sites = {place.site for place in counted if place.site}
     there = {place.group_id for place in counted}
     return Lack(
@@ -30,7 +30,7 @@ def spare(policy: Policy, nodes: Iterable[int], places: Mapping[int, CopyPlace])
 
     Negative if the policy lacks something already.
     """
-    counted = [places[node] for node in nodes if node in places and _counts(policy, places[node])]
+    counted = [places[node] for node in nodes if node in places and counts(policy, places[node])]
     found = [len(counted) - policy.copies]
     if policy.sites > 1:
         at_sites = sorted(Counter(place.site for place in counted if place.site).values())
@@ -56,5 +56,6 @@ def shown(policy: Policy, short: Lack) -> str:
     return ", and ".join(parts)
 
 
-def _counts(policy: Policy, place: CopyPlace) -> bool:
+def counts(policy: Policy, place: CopyPlace) -> bool:
+    """Return whether the copies at a place count for a policy."""
     return not policy.groups or place.group_id in policy.groups

@@ -1,0 +1,177 @@
+"""Compare the files of the index with the policies, and create the requests that this host can serve.
+
+Files with new events are looked at in each run; all files after a change of policies, nodes or sites, and once a day,
+because other programs and people change rows without events.  A run looks at no more than MOST files, and the next one
+goes on from there.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Sequence
+
+from alpenhorn.coordinator.context import Context
+from alpenhorn.model.policies import DEFAULT, Destinations
+from alpenhorn.plan.filing import places, receivers, requests
+from alpenhorn.reasons import Code
+from alpenhorn.record.policies import Sweep, keep_progress, progress, request
+from alpenhorn.scan import policy_files
+from alpenhorn.scan.policies import Policies, load
+from alpenhorn.scan.policy_files import ComparedFile
+from alpenhorn.scan.pulls import pending_total
+
+PAGE = 5000  # files in one transaction
+MOST = 100_000  # files that a run looks at for one of these reasons
+EVERY = datetime.timedelta(days=1)
+# Events get their numbers before they are committed: one with a lower number may appear after one with a higher number.
+OVERLAP = 1000
+
+
+def file_requests(context: Context) -> None:
+    """Create the requests of this round."""
+    policies = load(context.index)
+    _compare_default(context, policies)
+    _Filing(context, policies).work()
+
+
+def _compare_default(context: Context, policies: Policies) -> None:
+    count = context.config.sync.archive_copy_count
+    for policy in policies.every:
+        if policy.fault:
+            context.report.failures.lasting(policy.fault, subject=policy.name)
+        elif policy.name == DEFAULT and policy.copies != count:
+            context.report.warnings.lasting(
+                Code.DEFAULT_POLICY_DIFFERS(copies=policy.copies, count=count, host=context.config.sync.host)
+            )
+
+
+class _Filing:
+    def __init__(self, context: Context, policies: Policies) -> None:
+        self.context = context
+        self.policies = policies
+        self.nodes = context.topology.nodes
+        self.receivers = self._receivers()
+        self.room: dict[int, int] = {}  # by group, beside what is requested already
+        self.to = Destinations(
+            self.nodes,
+            places(self.nodes.values()),
+            self.receivers,
+            frozenset(self._open()),
+            self._fits,
+            self._room,
+            context.config.sync.host,
+        )
+
+    def _receivers(self) -> dict[int, tuple[int, ...]]:
+        """Return the nodes that receive files, those of this host with the most room first."""
+        ios, gone = self.context.ios, self.context.gone
+
+        def order(node_id: int) -> tuple[bool, int]:
+            here = node_id in ios and node_id not in gone
+            return not here, -(self.context.space.left_b(node_id) or 0) if here else 0
+
+        return {group: tuple(sorted(ids, key=order)) for group, ids in receivers(self.nodes.values()).items()}
+
+    def _open(self) -> list[int]:
+        ios, gone = self.context.ios, self.context.gone
+        return [
+            group
+            for group, ids in self.receivers.items()
+            if group in self.context.groups and ids[0] in ios and ids[0] not in gone
+        ]
+
+    def _room(self, group: int) -> int:
+        if group not in self.room:
+            left = self.context.space.left_b(self.receivers[group][0])
+            _, coming = pending_total(self.context.index, [group])
+            self.room[group] = 0 if left is None else left - coming
+        return self.room[group]
+
+    def _fits(self, group: int, size_b: int) -> bool:
+        obstacle = self.context.space.obstacle(self.receivers[group][0], size_b)
+        return obstacle is None and self._room(group) >= size_b
+
+    def work(self) -> None:
+        index = self.context.index
+        key, made_from = self._key(), self._made_from()
+        before = progress(index, key)
+        newest, now = index.value("SELECT MAX(id) FROM sync_event") or 0, index.now()
+        sweep = before or Sweep(made_from, newest, now, None, part=1)
+        # Counted anew from here, and in the next runs, until every file was looked at.
+        stale = sweep.swept is None or not datetime.timedelta() <= now - sweep.swept < EVERY
+        if sweep.made_from != made_from or (stale and not sweep.part):
+            sweep = sweep.changed(made_from, now)
+        sweep = self._news(sweep, newest, now)
+        if not self.context.whole.swept:
+            self.context.whole.swept = True
+            sweep = self._sweep(sweep, now)
+        if sweep != before:
+            keep_progress(index, key, sweep)
+
+    def _key(self) -> str:
+        """Return the name under which the progress is kept; runs on other sets of nodes keep another one."""
+        asked = self.context.asked.nodes
+        host = self.context.config.sync.host
+        return _digest((host, sorted(asked))) if asked else host
+
+    def _made_from(self) -> str:
+        """Return a digest of all that the requests depend on, beside the files."""
+        columns = [
+            (node.id, node.group_id, node.host, node.active, node.archive, node.site, node.medium)
+            for node in sorted(self.nodes.values(), key=lambda node: node.id)
+        ]
+        with_room = sorted(
+            group for group in self.to.open if (self.context.space.left_b(self.receivers[group][0]) or 0) > 0
+        )
+        wanted = [
+            (*policy[:7], sorted(policy.groups), policy.required)
+            for policy in sorted(self.policies.every, key=lambda policy: policy.id)
+        ]
+        return _digest((columns, with_room, wanted))
+
+    def _news(self, sweep: Sweep, newest: int, now: datetime.datetime) -> Sweep:
+        """Look at files with new events, and at those that have reached the least age of a policy."""
+        index = self.context.index
+        # After a restored backup of the index, the newest event may have a lower number.
+        if newest != sweep.event_id:
+            after = max(0, min(sweep.event_id, newest) - OVERLAP)
+            found = policy_files.news(index, after, newest, MOST)
+            self._look(policy_files.named(index, found.file_ids))
+            sweep = sweep._replace(event_id=found.last)
+        grown: set[int] = set()
+        for age in {policy.min_age for policy in self.policies.every if policy.min_age}:
+            since = datetime.timedelta(seconds=age)
+            grown.update(policy_files.grown(index, (sweep.news_at or now) - since, now - since, MOST))
+        if grown:  # an idle run writes nothing
+            self._look(policy_files.named(index, sorted(grown)))
+            sweep = sweep._replace(news_at=now)
+        return sweep
+
+    def _sweep(self, sweep: Sweep, now: datetime.datetime) -> Sweep:
+        """Look at further files, if a comparison of all files is under way."""
+        left = MOST
+        while sweep.part and left > 0:
+            rows = policy_files.page(self.context.index, *sweep.bounds, PAGE)
+            self._look(rows)
+            left -= len(rows)
+            sweep = sweep.after_page(rows[-1].file_id if rows else None, len(rows) == PAGE, now)
+        return sweep
+
+    def _look(self, rows: Sequence[ComparedFile]) -> None:
+        """Create the requests for these files, in transactions of a bounded length."""
+        index, context = self.context.index, self.context
+        names = {group.id: group.name for group in context.topology.groups.values()}
+        for start in range(0, len(rows), PAGE):
+            some = [row for row in rows[start : start + PAGE] if self.policies.of(row.acq)]
+            files = policy_files.whole(index, some, index.now())
+            lacking = [file.file_id for file in files if requests(file, self.policies.of(file.acq), self.to)]
+            if not lacking:
+                continue
+            made = request(index, context.run, lacking, self.policies, self.to, names)
+            for one in made:
+                self.room[one.group_to] = self._room(one.group_to) - one.size_b
+
+
+def _digest(value: object) -> str:
+    return hashlib.blake2b(repr(value).encode(), digest_size=24).hexdigest()

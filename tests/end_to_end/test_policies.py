@@ -1,0 +1,132 @@
+"""Runs request what policies want, and keep it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fixtures.archive import Archive
+
+
+@pytest.fixture
+def tour(archive: Archive) -> Archive:
+    """A field node and two archive nodes of host here, and an archive node of host there."""
+    archive.node("field", auto_import=1)
+    archive.node("one", archive=1)
+    archive.node("two", archive=1)
+    archive.node("far", archive=1, host="there")
+    for host in ("here", "there"):
+        archive.configure(host, sync={"import_settle": 0})
+    return archive
+
+
+def requested(archive: Archive) -> list[tuple[str, str, str]]:
+    """The requests, as (file, source, destination)."""
+    return archive.all(
+        "SELECT f.name, n.name, g.name FROM archivefilecopyrequest r JOIN archivefile f ON f.id = r.file_id"
+        " JOIN storagenode n ON n.id = r.node_from_id JOIN storagegroup g ON g.id = r.group_to_id ORDER BY r.id"
+    )
+
+
+def policy(archive: Archive, *words: str) -> None:
+    result = archive.run("policy", *words)
+    assert result.status == 0, result
+
+
+def test_a_field_copy_goes_only_once_two_sites_have_the_file(tour: Archive) -> None:
+    policy(tour, "create", "safe", "--copies", "3", "--sites", "2")
+    file_id = tour.file("acq/a", b"content", "field")
+    tour.synced()
+    assert tour.copy(file_id, "one") == tour.copy(file_id, "two") == "YY"
+    tour.do("UPDATE archivefilecopy SET wants_file = 'N' WHERE node_id = ?", tour.id("storagenode", "field"))
+    assert tour.sync().status == 0
+    assert tour.copy(file_id, "field") == "YN"
+    said = tour.run("plan", "--wide").out
+    assert "policy safe needs 1 more copy, and another site; see: alpenhorn policy check safe" in said
+    # As if the run of the other host had pulled it.
+    tour.put("far", "acq/a", b"content")
+    tour.set_copy(file_id, "far", "YY")
+    assert tour.sync().status == 0
+    assert tour.copy(file_id, "field") == "NN"
+    assert sorted(requested(tour)) == [("a", "field", "one"), ("a", "field", "two")]
+    why = {why for (why,) in tour.all("SELECT why FROM sync_event WHERE what = 'requested'")}
+    assert why == {"policy safe wants a copy in one", "policy safe wants a copy in two"}
+    assert not tour.violations()
+
+
+def test_new_files_are_requested_by_the_run_that_imports_them_and_an_idle_run_writes_nothing(
+    tour: Archive,
+) -> None:
+    policy(tour, "create", "pair", "--copies", "2", "--acq", "a*", "--group", "one", "--group", "two")
+    tour.synced()
+    for name in ("acq/a", "acq/b", "other/c"):
+        tour.put("field", name, name.encode())
+    tour.synced()
+    tour.synced()
+    assert {(path, group) for path, _, group in requested(tour)} == {
+        (path, group) for path in "ab" for group in ("one", "two")
+    }
+    assert sorted(tour.tree("one")) == ["acq/a", "acq/b"]
+    tour.synced()
+    before = tour.dump("sync_run", "storagenode", "sync_medium")
+    tour.synced()
+    assert tour.dump("sync_run", "storagenode", "sync_medium") == before
+
+
+def test_all_files_are_looked_at_when_policies_nodes_or_sites_change(tour: Archive) -> None:
+    policy(tour, "create", "every", "--copies", "2", "--sites", "2")
+    files = tour.files(30, "one")
+    tour.synced()
+    assert requested(tour) == []  # the other site is left to the other host
+    tour.do(
+        "INSERT INTO sync_node (node_id, compared, event_id, files, site) VALUES (?, 0, 0, 0, 'vault')",
+        tour.id("storagenode", "two"),
+    )
+    tour.synced()
+    assert len(requested(tour)) == 30 and {tour.copy(file_id, "two") for file_id in files} == {"YY"}
+    policy(tour, "modify", "every", "--copies", "3")
+    tour.synced()
+    # The third copy can only be on the other host, or in a group of this host that has none.
+    assert len(requested(tour)) == 30
+    tour.node("three", archive=1)
+    tour.synced()
+    assert len(requested(tour)) == 60
+
+
+def test_rows_that_other_programs_changed_are_found_within_a_day(tour: Archive) -> None:
+    policy(tour, "create", "default", "--copies", "2", "--group", "one", "--group", "two")
+    (file_id,) = tour.files(1, "one")
+    tour.synced()
+    assert len(requested(tour)) == 1
+    tour.synced()
+    tour.set_copy(file_id, "two", "NN")  # as a person would, without an event
+    tour.synced()
+    assert len(requested(tour)) == 1
+    tour.do("UPDATE sync_policy_sweep SET swept = '2026-01-01 00:00:00'")
+    tour.synced()
+    assert len(requested(tour)) == 2
+
+
+def test_young_files_wait_until_they_are_old_enough(tour: Archive) -> None:
+    policy(tour, "create", "old", "--copies", "1", "--min-age", "1h", "--group", "one")
+    tour.put("field", "acq/a", b"a")
+    tour.synced()
+    tour.synced()
+    assert requested(tour) == []
+    # An hour passes.
+    for table, column in (
+        ("archivefile", "registered"),
+        ("sync_event", "at"),
+        ("sync_policy_sweep", "news_at"),
+    ):
+        tour.do(f"UPDATE {table} SET {column} = ?", "2026-01-02 03:04:05")
+    tour.synced()
+    assert requested(tour) == [("a", "field", "one")]
+
+
+def test_a_host_whose_configuration_disagrees_with_the_default_policy_is_told(tour: Archive) -> None:
+    policy(tour, "create", "default", "--copies", "3")
+    result = tour.sync()
+    assert "sync.archive_copy_count is 2, but the policy default asks for 3 copies" in result.err, result
+    policy(tour, "modify", "default", "--copies", "2")
+    result = tour.sync()
+    assert "archive_copy_count" not in result.err or "no longer" in result.err, result
