@@ -91,6 +91,7 @@ COMMANDS = {
     "plan": "Show what a run would do now, and why other work is pending.",
     "plugins": "List extensions, and report those that fail to load.",
     "policy": "Create, change, show and check policies for copies.",
+    "policy check": "Show which files lack what policies ask for, and why.",
     "policy create": "Create a policy: how many copies, and at how many sites.",
     "policy delete": "Delete a policy.",
     "policy list": "List policies.",

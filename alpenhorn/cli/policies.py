@@ -15,10 +15,11 @@ from alpenhorn.cli.complete import GROUP
 from alpenhorn.cli.options import chosen
 from alpenhorn.cli.times import Duration
 from alpenhorn.edits.policies import PolicyLists
-from alpenhorn.model.policies import DEFAULT, Policy
+from alpenhorn.model.policies import DEFAULT, MOST_AGE, Policy
 from alpenhorn.scan import names
 
 MOST_COPIES = 100
+NO_POLICIES = "No policies; to create one: alpenhorn policy create NAME"
 
 
 def shown_acqs(policy: Policy) -> str:
@@ -58,6 +59,12 @@ COLUMNS = (
 )
 
 
+def _min_age(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and value > MOST_AGE:
+        raise click.BadParameter("longer than 100 years", ctx, param)
+    return value
+
+
 def policy_options(command: CommandFunction) -> CommandFunction:
     """Add the options for the properties of a policy, except the number of copies."""
     for decorate in (
@@ -70,6 +77,7 @@ def policy_options(command: CommandFunction) -> CommandFunction:
         click.option(
             "--min-age",
             type=Duration(),
+            callback=_min_age,
             metavar="AGE",
             help="Time since a file was registered before copies of it are requested, such as 1d.",
         ),

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Sequence
 
 from alpenhorn.coordinator.context import Context
-from alpenhorn.model.policies import DEFAULT, Destinations
+from alpenhorn.model.policies import DEFAULT, MOST_AGE, Destinations
 from alpenhorn.plan.filing import places, receivers, requests
 from alpenhorn.reasons import Code
 from alpenhorn.record.policies import Sweep, keep_progress, progress, request
@@ -141,7 +141,7 @@ class _Filing:
             sweep = sweep._replace(event_id=found.last)
         grown: set[int] = set()
         for age in {policy.min_age for policy in self.policies.every if policy.min_age}:
-            since = datetime.timedelta(seconds=age)
+            since = datetime.timedelta(seconds=min(age, MOST_AGE))
             grown.update(policy_files.grown(index, (sweep.news_at or now) - since, now - since, MOST))
         if grown:  # an idle run writes nothing
             self._look(policy_files.named(index, sorted(grown)))

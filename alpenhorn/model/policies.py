@@ -8,6 +8,8 @@ from alpenhorn.reasons import Why
 
 DEFAULT = "default"
 """The name of the policy for files that no other policy matches."""
+MOST_AGE = 100 * 365 * 86_400
+"""Seconds; an older date may not exist."""
 
 
 class Policy(NamedTuple):

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from alpenhorn.index.bulk import in_chunks
+from alpenhorn.index.bulk import in_chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.model.policies import PolicyCopy, PolicyFile
@@ -15,7 +15,7 @@ FILES = """
     SELECT f.id AS file_id__id, a.name AS acq__name, f.name, f.size_b, f.md5sum, f.registered
     FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id
 """
-PAGE = f"{FILES} WHERE f.id > ? AND f.id <= ? ORDER BY f.id LIMIT ?"
+PAGE = f"{FILES} WHERE f.id > ? AND f.id <= ?{{and_acq}} ORDER BY f.id LIMIT ?"
 NAMED = f"{FILES} WHERE f.id IN ({{marks}}) ORDER BY f.id"
 COPIES = """
     SELECT file_id, node_id, has_file, wants_file, ready FROM archivefilecopy
@@ -78,15 +78,16 @@ class News(NamedTuple):
     events: int
 
 
-def page(index: Index, after: int, to: int, limit: int) -> list[ComparedFile]:
-    """Return the next files by id, after `after` up to `to`."""
-    return index.facts(ComparedFile, PAGE, (after, to, limit), registered=moment)
+def page(index: Index, after: int, to: int, limit: int, acqs: Sequence[int] = ()) -> list[ComparedFile]:
+    """Return the next files by id, after `after` up to `to`.  `acqs`: only those of these acquisitions, if any."""
+    sql = PAGE.format(and_acq=f" AND f.acq_id IN ({marks(acqs)})" if acqs else "")
+    return index.facts(ComparedFile, sql, (after, to, *acqs, limit), registered=moment)
 
 
 def named(index: Index, file_ids: Sequence[int]) -> list[ComparedFile]:
     rows: list[ComparedFile] = []
-    for marks, some in in_chunks(file_ids):
-        rows += index.facts(ComparedFile, NAMED.format(marks=marks), some, registered=moment)
+    for some_marks, some in in_chunks(file_ids):
+        rows += index.facts(ComparedFile, NAMED.format(marks=some_marks), some, registered=moment)
     return rows
 
 
@@ -110,14 +111,14 @@ def whole(index: Index, files: Sequence[ComparedFile], now: datetime.datetime) -
     copies: dict[int, list[_CopyRow]] = {}
     leaving: set[tuple[int, int]] = set()
     coming: dict[int, list[int]] = {}
-    for marks, some in in_chunks([file.file_id for file in files]):
-        for copy in index.facts(_CopyRow, COPIES.format(marks=marks), some, ready=bool):
+    for some_marks, some in in_chunks([file.file_id for file in files]):
+        for copy in index.facts(_CopyRow, COPIES.format(marks=some_marks), some, ready=bool):
             copies.setdefault(copy.file_id, []).append(copy)
         leaving.update(
             (claim.file_id, claim.node_id)
-            for claim in index.facts(_ClaimRow, CLAIMS.format(marks=marks), some)
+            for claim in index.facts(_ClaimRow, CLAIMS.format(marks=some_marks), some)
         )
-        for request in index.facts(_RequestRow, REQUESTS.format(marks=marks), some):
+        for request in index.facts(_RequestRow, REQUESTS.format(marks=some_marks), some):
             coming.setdefault(request.file_id, []).append(request.group_to)
     return [
         PolicyFile(

@@ -89,8 +89,7 @@ def fill(archive: Archive) -> None:
         until="2100-01-01 00:00:00",
     )
     policy = archive.insert("sync_policy", name="rare", copies=2, sites=1, min_age=3600, priority=1)
-    archive.insert("sync_policy", name="scarce", copies=3, sites=2, min_age=0, priority=0)
-    archive.do("INSERT INTO sync_policy_acq (policy_id, pattern) SELECT id, 'nothing' FROM sync_policy")
+    archive.insert("sync_policy", name="scarce", copies=3, sites=2, min_age=3_000_000_000, priority=0)
     archive.insert("sync_policy_acq", policy_id=policy, pattern="none*")
     for required in (0, 1):
         archive.insert(

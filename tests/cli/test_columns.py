@@ -319,6 +319,7 @@ LISTED = {
     "plan": "",
     "plan --files": "",
     "plugins": "",
+    "policy check": "",
     "policy list": "",
     "request list": "--state failing",
     "status": "",

@@ -98,6 +98,7 @@ SHOWS = {
     "node show field1 --all",
     "node stats",
     "plugins",
+    "policy check",
     "policy list",
     "policy show rare",
     "request list",

@@ -49,6 +49,7 @@ ARGUMENTS = {
     "plan": ["", "--only pull", "--node odd"],
     "plan --files": [""],
     "plugins": [""],
+    "policy check": ["", "rare --acq acq", "--file acq/good"],
     "policy list": [""],
     "policy show": ["rare"],
     "reconcile": ["--min-age 0 --dry-run"],

@@ -6,7 +6,7 @@ import click
 
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import ListOptions, listing_options
-from alpenhorn.cli.policies import COLUMNS
+from alpenhorn.cli.policies import COLUMNS, NO_POLICIES
 from alpenhorn.scan import policies
 
 
@@ -18,6 +18,4 @@ def list_(app: App, listing: ListOptions) -> None:
     Example:
       alpenhorn policy list
     """
-    listing.show(
-        COLUMNS, policies.load(app.index).every, "No policies; to create one: alpenhorn policy create NAME"
-    )
+    listing.show(COLUMNS, policies.load(app.index).every, NO_POLICIES)

@@ -70,7 +70,13 @@ def test_the_default_policy_has_no_patterns(archive: Archive) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("--copies", "0"), ("--copies", "2", "--sites", "0"), ("--copies", "2", "--min-age", "x")]
+    "words",
+    [
+        ("--copies", "0"),
+        ("--copies", "2", "--sites", "0"),
+        ("--copies", "2", "--min-age", "x"),
+        ("--copies", "1", "--min-age", "40000d"),
+    ],
 )
 def test_bad_numbers_are_wrong_usage(archive: Archive, words: tuple[str, ...]) -> None:
     archive.fails(2, "policy", "create", "raw", *words)
