@@ -342,7 +342,8 @@ class Code(_Codes):
     DEFAULT_POLICY_DIFFERS = (
         "default-policy-differs",
         "host {host}: sync.archive_copy_count is {count}, but the policy default asks for {copies} copies; deletions"
-        " keep the larger number; make them equal in the configuration, or with: alpenhorn policy modify default",
+        " keep the larger number; make them equal in the configuration, or with: alpenhorn policy modify default"
+        " --copies {count}",
     )
     """The policy of the index and the configuration of a host should agree."""
     POLICY_COPY_SUSPECT = "policy-copy-suspect", "the next run checks suspect copies"

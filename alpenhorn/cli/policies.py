@@ -19,7 +19,7 @@ from alpenhorn.model.policies import DEFAULT, MOST_AGE, Policy
 from alpenhorn.scan import names
 
 MOST_COPIES = 100
-NO_POLICIES = "No policies; to create one: alpenhorn policy create NAME"
+NO_POLICIES = "No policies; to create one: alpenhorn policy create NAME --copies 2"
 
 
 def shown_acqs(policy: Policy) -> str:

@@ -21,7 +21,7 @@ from alpenhorn.scan.policies import Policies, load
 from alpenhorn.scan.policy_files import ComparedFile
 from alpenhorn.scan.pulls import pending_total
 
-PAGE = 5000  # files in one transaction
+PAGE = 2500  # files in one transaction, about half a second
 MOST = 100_000  # files that a run looks at for one of these reasons
 EVERY = datetime.timedelta(days=1)
 # Events get their numbers before they are committed: one with a lower number may appear after one with a higher number.

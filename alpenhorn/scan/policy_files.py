@@ -11,9 +11,10 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.model.policies import PolicyCopy, PolicyFile
 
+# Without the lookup_join, MariaDB may begin with the acquisitions and sort all files for each page.
 FILES = """
     SELECT f.id AS file_id__id, a.name AS acq__name, f.name, f.size_b, f.md5sum, f.registered
-    FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id
+    FROM archivefile f {lookup_join} archiveacq a ON a.id = f.acq_id
 """
 PAGE = f"{FILES} WHERE f.id > ? AND f.id <= ?{{and_acq}} ORDER BY f.id LIMIT ?"
 NAMED = f"{FILES} WHERE f.id IN ({{marks}}) ORDER BY f.id"
@@ -80,14 +81,18 @@ class News(NamedTuple):
 
 def page(index: Index, after: int, to: int, limit: int, acqs: Sequence[int] = ()) -> list[ComparedFile]:
     """Return the next files by id, after `after` up to `to`.  `acqs`: only those of these acquisitions, if any."""
-    sql = PAGE.format(and_acq=f" AND f.acq_id IN ({marks(acqs)})" if acqs else "")
+    sql = PAGE.format(
+        lookup_join=index.dialect.lookup_join,
+        and_acq=f" AND f.acq_id IN ({marks(acqs)})" if acqs else "",
+    )
     return index.facts(ComparedFile, sql, (after, to, *acqs, limit), registered=moment)
 
 
 def named(index: Index, file_ids: Sequence[int]) -> list[ComparedFile]:
-    rows: list[ComparedFile] = []
+    join, rows = index.dialect.lookup_join, []
     for some_marks, some in in_chunks(file_ids):
-        rows += index.facts(ComparedFile, NAMED.format(marks=some_marks), some, registered=moment)
+        sql = NAMED.format(lookup_join=join, marks=some_marks)
+        rows += index.facts(ComparedFile, sql, some, registered=moment)
     return rows
 
 

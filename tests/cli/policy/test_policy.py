@@ -8,7 +8,10 @@ from tests.cli.conftest import Archive
 
 
 def test_a_policy_is_created_listed_shown_changed_and_deleted(archive: Archive) -> None:
-    assert archive.ok("policy", "list") == "No policies; to create one: alpenhorn policy create NAME\n"
+    assert (
+        archive.ok("policy", "list")
+        == "No policies; to create one: alpenhorn policy create NAME --copies 2\n"
+    )
     words = ("--copies", "3", "--sites", "2", "--acq", "2026*", "--acq", "pilot", "--group", "offsite")
     more = ("--require", "offsite", "--min-age", "1d", "--priority", "-5")
     assert archive.ok("policy", "create", "raw", *words, *more) == "Created policy raw.\n"
