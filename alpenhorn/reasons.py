@@ -337,7 +337,7 @@ class Code(_Codes):
         "needs {needed} other good archive copies; has {left}{remedy}",
     )
     """Only good copies on separate archive media that a run has seen recently count."""
-    POLICY_NEEDS_COPY = "policy-needs-copy", "policy {name} needs {lack}; see: alpenhorn policy check {name}"
+    POLICY_NEEDS_COPY = "policy-needs-copy", "policy {name} needs {lack}; see: alpenhorn policy check"
     """A copy is deleted only if the other ones are all that each policy asks for."""
     DEFAULT_POLICY_DIFFERS = (
         "default-policy-differs",

@@ -139,10 +139,13 @@ class _Filing:
             found = policy_files.news(index, after, newest, MOST)
             self._look(policy_files.named(index, found.file_ids))
             sweep = sweep._replace(event_id=found.last)
+        if sweep.news_at is None or sweep.news_at > now:  # of an invalid row, or of a clock that was wrong
+            sweep = sweep._replace(news_at=now)
+        news_at = sweep.news_at or now
         grown: set[int] = set()
         for age in {policy.min_age for policy in self.policies.every if policy.min_age}:
             since = datetime.timedelta(seconds=min(age, MOST_AGE))
-            grown.update(policy_files.grown(index, (sweep.news_at or now) - since, now - since, MOST))
+            grown.update(policy_files.grown(index, news_at - since, now - since, MOST))
         if grown:  # an idle run writes nothing
             self._look(policy_files.named(index, sorted(grown)))
             sweep = sweep._replace(news_at=now)

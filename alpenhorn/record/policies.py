@@ -10,7 +10,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.model.policies import Destinations, PolicyRequest
 from alpenhorn.plan.filing import requests
-from alpenhorn.reasons import Code
+from alpenhorn.reasons import Code, Why
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan import policy_files
 from alpenhorn.scan.policies import Policies
@@ -29,6 +29,7 @@ class Sweep(NamedTuple):
     place: int = 0
     begun_at: int = 0
     part: int = 0
+    fault: Why = ""
 
     def changed(self, made_from: str, now: datetime.datetime) -> Sweep:
         """Return this with a new comparison of all files, which goes on from here and ends here."""
@@ -53,21 +54,27 @@ class Sweep(NamedTuple):
         return min(self.place, end), end
 
 
+COLUMNS = Sweep._fields[:-1]  # without the fault
+
+
 def progress(index: Index, key: str) -> Sweep | None:
-    """Return how far a host is, None if it has not begun."""
-    return index.fact(
+    """Return how far a host is, None if it has not begun, or if its row is invalid."""
+    found = index.fact(
         Sweep,
-        f"SELECT {', '.join(Sweep._fields)} FROM sync_policy_sweep WHERE host = ?",
+        f"SELECT {', '.join(COLUMNS)} FROM sync_policy_sweep WHERE host = ?",
         (key,),
         news_at=moment,
         swept=moment,
     )
+    if found is None or found.fault or found.part not in (0, 1, 2) or min(found.place, found.begun_at) < 0:
+        return None
+    return found
 
 
 def keep_progress(index: Index, key: str, sweep: Sweep) -> None:
-    columns = ("host", *Sweep._fields)
+    columns = ("host", *COLUMNS)
     values: tuple[Any, ...] = tuple(
-        str(value) if isinstance(value, datetime.datetime) else value for value in sweep
+        str(value) if isinstance(value, datetime.datetime) else value for value in sweep[:-1]
     )
     sql = index.upsert("sync_policy_sweep", columns, columns[:1], columns[1:])
     index.retry(lambda: index.execute(sql, (key, *values)))

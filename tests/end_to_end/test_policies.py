@@ -41,7 +41,7 @@ def test_a_field_copy_goes_only_once_two_sites_have_the_file(tour: Archive) -> N
     assert tour.sync().status == 0
     assert tour.copy(file_id, "field") == "YN"
     said = tour.run("plan", "--wide").out
-    assert "policy safe needs 1 more copy, and another site; see: alpenhorn policy check safe" in said
+    assert "policy safe needs 1 more copy, and another site; see: alpenhorn policy check" in said
     # As if the run of the other host had pulled it.
     tour.put("far", "acq/a", b"content")
     tour.set_copy(file_id, "far", "YY")
@@ -130,3 +130,51 @@ def test_a_host_whose_configuration_disagrees_with_the_default_policy_is_told(to
     policy(tour, "modify", "default", "--copies", "2")
     result = tour.sync()
     assert "archive_copy_count" not in result.err or "no longer" in result.err, result
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "place = 'x', part = 'y', event_id = 'z'",
+        "news_at = '2999-01-01 00:00:00', swept = '2999-01-01 00:00:00', event_id = 4611686018427387904",
+        "news_at = 'yesterday', swept = 'never', begun_at = -1, part = 7",
+    ],
+)
+def test_wrong_progress_is_made_good(sqlite_archive: Archive, settings: str) -> None:
+    archive = sqlite_archive
+    archive.node("one", archive=1)
+    archive.node("two", archive=1)
+    policy(archive, "create", "pair", "--copies", "2", "--min-age", "1h")
+    archive.files(3, "one")
+    archive.synced()
+    assert len(requested(archive)) == 3
+    archive.do("DELETE FROM archivefilecopyrequest")
+    archive.do(
+        "UPDATE archivefilecopy SET has_file = 'N', wants_file = 'N' WHERE node_id = ?",
+        archive.id("storagenode", "two"),
+    )
+    archive.do(f"UPDATE sync_policy_sweep SET {settings}")
+    assert archive.sync().status == 0
+    assert len(requested(archive)) == 3
+    assert archive.sync().status == 0
+    assert archive.one("SELECT part, news_at < '2998-01-01 00:00:00' FROM sync_policy_sweep") == (0, 1)
+
+
+def test_rows_that_other_programs_left_behind_stop_nothing(sqlite_archive: Archive) -> None:
+    """Groups, hosts and nodes that are gone, and copies and files with values of the wrong type."""
+    archive = sqlite_archive
+    archive.node("one", archive=1)
+    archive.node("two", archive=1)
+    policy(archive, "create", "pair", "--copies", "2", "--group", "one", "--group", "two")
+    archive.insert("sync_policy_group", policy_id=1, group_id=777, required=1)
+    archive.node("lost", archive=1)
+    archive.do("UPDATE storagenode SET host_id = 888, group_id = 999 WHERE name = 'lost'")
+    files = archive.files(4, "one")
+    archive.do("UPDATE archivefile SET size_b = 'big' WHERE id = ?", files[0])
+    archive.do("UPDATE archivefile SET registered = 'once' WHERE id = ?", files[1])
+    archive.do("UPDATE archivefilecopy SET has_file = 'Q' WHERE file_id = ?", files[2])
+    archive.set_copy(files[3], "lost", "YY")
+    archive.sync()
+    assert {name for name, _, _ in requested(archive)} >= {"000/00001.dat", "000/00003.dat"}
+    result = archive.run("policy", "check")
+    assert result.status == 1 and "a copy in group (777)" in result.out, result

@@ -62,7 +62,7 @@ def released(rows: Rows, *good: str) -> int:
 def test_a_field_copy_stays_until_there_are_good_copies_at_two_sites(rows: Rows, run: Run) -> None:
     policy(rows, copies=2, sites=2)
     file_id = released(rows, "one", "two")  # both on this host
-    assert kept(rows, run) == "policy p needs another site; see: alpenhorn policy check p"
+    assert kept(rows, run) == "policy p needs another site; see: alpenhorn policy check"
     # A copy at the other site that is not good does not count.
     copy = rows.copy(file_id, "one_too", "MY")
     assert kept(rows, run).code == "policy-needs-copy"
