@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from alpenhorn.config import Sync
 from alpenhorn.coordinator.context import Context
 from alpenhorn.model.policies import DEFAULT, MOST_AGE, Destinations
 from alpenhorn.plan.filing import places, receivers, requests
-from alpenhorn.reasons import Code
+from alpenhorn.reasons import Code, Reason
 from alpenhorn.record.policies import Sweep, keep_progress, progress, request
 from alpenhorn.scan import policy_files
 from alpenhorn.scan.policies import Policies, load
@@ -28,27 +29,35 @@ EVERY = datetime.timedelta(days=1)
 OVERLAP = 1000
 
 
-def file_requests(context: Context) -> None:
-    """Create the requests of this round."""
+def file_requests(context: Context, may_start: Callable[[], bool]) -> None:
+    """Create the requests of this round; stop once `may_start` returns False."""
     policies = load(context.index)
     _compare_default(context, policies)
-    _Filing(context, policies).work()
+    _Filing(context, policies, may_start).work()
 
 
 def _compare_default(context: Context, policies: Policies) -> None:
-    count = context.config.sync.archive_copy_count
     for policy in policies.every:
         if policy.fault:
             context.report.failures.lasting(policy.fault, subject=policy.name)
-        elif policy.name == DEFAULT and policy.copies != count:
-            context.report.warnings.lasting(
-                Code.DEFAULT_POLICY_DIFFERS(copies=policy.copies, count=count, host=context.config.sync.host)
+    if why := disagreement(policies, context.config.sync):
+        context.report.warnings.lasting(why)
+
+
+def disagreement(policies: Policies, sync: Sync) -> Reason | None:
+    """Return how the policy `default` and the configuration of this host disagree, None if they do not."""
+    for policy in policies.every:
+        if policy.name == DEFAULT and not policy.fault and policy.copies != sync.archive_copy_count:
+            return Code.DEFAULT_POLICY_DIFFERS(
+                copies=policy.copies, count=sync.archive_copy_count, host=sync.host
             )
+    return None
 
 
 class _Filing:
-    def __init__(self, context: Context, policies: Policies) -> None:
+    def __init__(self, context: Context, policies: Policies, may_start: Callable[[], bool]) -> None:
         self.context = context
+        self.may_start = may_start
         self.policies = policies
         self.nodes = context.topology.nodes
         self.receivers = self._receivers()
@@ -137,8 +146,8 @@ class _Filing:
         if newest != sweep.event_id:
             after = max(0, min(sweep.event_id, newest) - OVERLAP)
             found = policy_files.news(index, after, newest, MOST)
-            self._look(policy_files.named(index, found.file_ids))
-            sweep = sweep._replace(event_id=found.last)
+            if self._look(policy_files.named(index, found.file_ids)):
+                sweep = sweep._replace(event_id=found.last)
         if sweep.news_at is None or sweep.news_at > now:  # of an invalid row, or of a clock that was wrong
             sweep = sweep._replace(news_at=now)
         news_at = sweep.news_at or now
@@ -146,8 +155,8 @@ class _Filing:
         for age in {policy.min_age for policy in self.policies.every if policy.min_age}:
             since = datetime.timedelta(seconds=min(age, MOST_AGE))
             grown.update(policy_files.grown(index, news_at - since, now - since, MOST))
-        if grown:  # an idle run writes nothing
-            self._look(policy_files.named(index, sorted(grown)))
+        # An idle run writes nothing.
+        if grown and self._look(policy_files.named(index, sorted(grown))):
             sweep = sweep._replace(news_at=now)
         return sweep
 
@@ -156,16 +165,19 @@ class _Filing:
         left = MOST
         while sweep.part and left > 0:
             rows = policy_files.page(self.context.index, *sweep.bounds, PAGE)
-            self._look(rows)
+            if not self._look(rows):
+                break
             left -= len(rows)
             sweep = sweep.after_page(rows[-1].file_id if rows else None, len(rows) == PAGE, now)
         return sweep
 
-    def _look(self, rows: Sequence[ComparedFile]) -> None:
-        """Create the requests for these files, in transactions of a bounded length."""
+    def _look(self, rows: Sequence[ComparedFile]) -> bool:
+        """Create the requests for these files, in transactions of a bounded length; return False if stopped."""
         index, context = self.context.index, self.context
         names = {group.id: group.name for group in context.topology.groups.values()}
         for start in range(0, len(rows), PAGE):
+            if not self.may_start():
+                return False
             some = [row for row in rows[start : start + PAGE] if self.policies.of(row.acq)]
             files = policy_files.whole(index, some, index.now())
             lacking = [file.file_id for file in files if requests(file, self.policies.of(file.acq), self.to)]
@@ -174,6 +186,7 @@ class _Filing:
             made = request(index, context.run, lacking, self.policies, self.to, names)
             for one in made:
                 self.room[one.group_to] = self._room(one.group_to) - one.size_b
+        return True
 
 
 def _digest(value: object) -> str:

@@ -293,7 +293,7 @@ class _Session:
             from alpenhorn.coordinator.policies import file_requests  # most archives have no policies
 
             self.report.step("comparing the files with the policies")
-            file_requests(context)
+            file_requests(context, self._may_start)
 
     def _expect_pulls(self, context: Context) -> None:
         """Count the pulls of this round for the display."""

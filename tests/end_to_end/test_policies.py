@@ -127,7 +127,9 @@ def test_a_host_whose_configuration_disagrees_with_the_default_policy_is_told(to
     policy(tour, "create", "default", "--copies", "3")
     result = tour.sync()
     assert "sync.archive_copy_count is 2, but the policy default asks for 3 copies" in result.err, result
+    assert "but the policy default asks for 3 copies" in tour.run("doctor").out
     policy(tour, "modify", "default", "--copies", "2")
+    assert "policy default" not in tour.run("doctor").out
     result = tour.sync()
     assert "archive_copy_count" not in result.err or "no longer" in result.err, result
 
