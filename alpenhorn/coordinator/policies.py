@@ -32,11 +32,12 @@ OVERLAP = 1000
 def file_requests(context: Context, may_start: Callable[[], bool]) -> None:
     """Create the requests of this round; stop once `may_start` returns False."""
     policies = load(context.index)
-    _compare_default(context, policies)
+    if not context.whole.swept:  # the first round: others would count the same problem again
+        _report_problems(context, policies)
     _Filing(context, policies, may_start).work()
 
 
-def _compare_default(context: Context, policies: Policies) -> None:
+def _report_problems(context: Context, policies: Policies) -> None:
     for policy in policies.every:
         if policy.fault:
             context.report.failures.lasting(policy.fault, subject=policy.name)
