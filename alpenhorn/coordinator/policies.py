@@ -24,6 +24,7 @@ from alpenhorn.scan.pulls import pending_total
 
 PAGE = 2500  # files in one transaction, about half a second
 MOST = 100_000  # files that a run looks at for one of these reasons
+ANY_LENGTH = 2**60  # bytes
 EVERY = datetime.timedelta(days=1)
 # Events get their numbers before they are committed: one with a lower number may appear after one with a higher number.
 OVERLAP = 1000
@@ -92,15 +93,20 @@ class _Filing:
         ]
 
     def _room(self, group: int) -> int:
+        """Return the bytes that a group can take beside what is requested already."""
         if group not in self.room:
-            left = self.context.space.left_b(self.receivers[group][0])
-            _, coming = pending_total(self.context.index, [group])
-            self.room[group] = 0 if left is None else left - coming
+            node_id = self.receivers[group][0]
+            if (
+                self.context.space.obstacle(node_id, ANY_LENGTH) is None
+            ):  # a class that reserves nothing, as of tapes
+                self.room[group] = ANY_LENGTH
+            else:
+                _, coming = pending_total(self.context.index, [group])
+                self.room[group] = (self.context.space.left_b(node_id) or 0) - coming
         return self.room[group]
 
     def _fits(self, group: int, size_b: int) -> bool:
-        obstacle = self.context.space.obstacle(self.receivers[group][0], size_b)
-        return obstacle is None and self._room(group) >= size_b
+        return self.context.space.obstacle(self.receivers[group][0], size_b) is None
 
     def work(self) -> None:
         index = self.context.index
@@ -132,7 +138,9 @@ class _Filing:
             for node in sorted(self.nodes.values(), key=lambda node: node.id)
         ]
         with_room = sorted(
-            group for group in self.to.open if (self.context.space.left_b(self.receivers[group][0]) or 0) > 0
+            group
+            for group in self.to.open
+            if self.context.space.obstacle(self.receivers[group][0], 1) is None
         )
         wanted = [
             (*policy[:7], sorted(policy.groups), policy.required)

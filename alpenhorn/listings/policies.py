@@ -104,7 +104,7 @@ def _destinations(index: Index) -> Destinations:
         places(nodes.values()),
         to,
         frozenset(to),
-        lambda group, size_b: free_b(group) >= size_b,
+        lambda group, size_b: True,
         free_b,
         None,
     )

@@ -87,7 +87,8 @@ class Destinations(NamedTuple):
     `nodes`: all nodes by id; `places`: where each is.  `receivers`: ids of the nodes of each group that can have an
     archive copy by a request, the one that is to receive it first; groups with other active nodes are left out, since
     these could receive it.  `open`: ids of the groups for which requests may be created now.  `fits`: tells whether a
-    file of a length fits into a group, and `free_b` how many bytes do.  `host`: prefer sources on it; None: any.
+    file of a length fits into a group alone, and `free_b` how many bytes do beside what is requested already.
+    `host`: prefer sources on it; None: any.
     """
 
     nodes: Mapping[int, NodeFact]

@@ -149,6 +149,7 @@ def _open_groups(file: PolicyFile, to: Destinations) -> list[int]:
         and not there.get(group, False)
         and group not in file.coming
         and to.fits(group, file.size_b)
+        and to.free_b(group) >= file.size_b
     ]
     return sorted(found, key=lambda group: (group in there, -to.free_b(group), group))
 

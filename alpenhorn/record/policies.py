@@ -101,7 +101,6 @@ def request(
         rows = policy_files.named(index, files)
         taken: dict[int, int] = {}
         left = to._replace(
-            fits=lambda group, size_b: to.fits(group, taken.get(group, 0) + size_b),
             free_b=lambda group: to.free_b(group) - taken.get(group, 0),
         )
         found: list[PolicyRequest] = []

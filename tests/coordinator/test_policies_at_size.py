@@ -35,6 +35,8 @@ class Fleet:
 
     def __init__(self, index: Index, files: int) -> None:
         self.index = index
+        self.free_b: int | None = 10**12
+        self.factor = 2
         chance = random.Random(14)
         for host in HOSTS:
             self.do("INSERT INTO storagehost (name) VALUES (?)", host)
@@ -95,7 +97,7 @@ class Fleet:
         here = nodes.here(host)
         space = Space()
         for node in here:
-            space.open(node, 10**12 * node.id, 0, 0, lambda size_b: 2 * size_b)
+            space.open(node, self.free_b, 0, 0, lambda size_b: self.factor * size_b)
 
         context: Any = SimpleNamespace(
             index=self.index,
@@ -205,3 +207,25 @@ def test_hosts_converge_with_the_fewest_copies_and_deletions_leave_what_is_neede
     kept = fleet.kept()
     assert sum(map(len, kept.values())) == before - deleted == 2 * files
     assert {len({at[node] for node in nodes}) for nodes in kept.values()} == {2}
+
+
+@pytest.mark.one_engine
+def test_no_more_is_requested_than_fits(index: Index) -> None:
+    fleet = Fleet(index, 400)
+    fleet.policy(2, 2)
+    fleet.free_b = 105  # the next run measures it again, so that each may fill it once
+    for host in HOSTS:
+        fleet._run(host)
+    numbers = fleet.index.values("SELECT COUNT(*) FROM archivefilecopyrequest GROUP BY group_to_id")
+    assert set(numbers) == {10}
+    for host in HOSTS:  # what is pending needs the room
+        fleet._run(host)
+    assert fleet._requests() == 10 * NODES
+
+
+@pytest.mark.one_engine
+def test_storage_that_reserves_nothing_takes_every_file(index: Index) -> None:
+    fleet = Fleet(index, 100)
+    fleet.policy(2, 2)
+    fleet.free_b, fleet.factor = None, 0
+    assert fleet.converge() == 100
