@@ -233,6 +233,8 @@ class Code(_Codes):
     """A check found the copy good."""
     AUTOSYNC = "autosync", "autosync from {node} into {group}"
     """An autosync rule requested the copy."""
+    POLICY_REQUEST = "policy-request", "policy {name} wants a copy in {group}"
+    """A policy requested the copy."""
     AUTOCLEAN = "autoclean", "autoclean, {group} has it"
     """An autoclean rule released the copy."""
     FOUND_AT_ITS_PATH = "found-at-its-path", "found at its path, not in the index"
@@ -335,6 +337,44 @@ class Code(_Codes):
         "needs {needed} other good archive copies; has {left}{remedy}",
     )
     """Only good copies on separate archive media that a run has seen recently count."""
+    POLICY_NEEDS_COPY = "policy-needs-copy", "policy {name} needs {lack}; see: alpenhorn policy check"
+    """A copy is deleted only if the other ones are all that each policy asks for."""
+    DEFAULT_POLICY_DIFFERS = (
+        "default-policy-differs",
+        "host {host}: sync.archive_copy_count is {count}, but the policy default asks for {copies} copies; deletions"
+        " keep the larger number; make them equal in the configuration, or with: alpenhorn policy modify default"
+        " --copies {count}",
+    )
+    """The policy of the index and the configuration of a host should agree."""
+    POLICY_COPY_SUSPECT = "policy-copy-suspect", "the next run checks suspect copies"
+    """The copies are there, and count once a check has found them good."""
+    POLICY_REQUESTED = "policy-requested", "requested; see: alpenhorn request list"
+    """The copies are requested; pending requests have reasons of their own."""
+    POLICY_NO_SOURCE = "policy-no-source", "no good copy to copy from; see: alpenhorn repair"
+    """Without a good copy on an active node, nothing can be copied."""
+    POLICY_FILE_RELEASED = (
+        "policy-file-released",
+        "all its copies are released; to keep them: alpenhorn node clean NODE --cancel",
+    )
+    """No copies are made of a file that is to be deleted everywhere."""
+    POLICY_FILE_YOUNG = "policy-file-young", "registered less than {age} ago"
+    """Copies are requested once the file has the least age of the policy."""
+    POLICY_NEXT_RUN = "policy-next-run", "the next run on {host} requests it"
+    """A run compares files in slices, so with many files several runs may be needed."""
+    POLICY_NO_NODE = "policy-no-node", "no further active archive node{where} could have a copy"
+    """An archive node must be added, activated, or given another site."""
+    POLICY_NODES_FULL = "policy-nodes-full", "{only} is full: {node}"
+    """Free space on these nodes, or add another archive node."""
+    POLICY_COPY_RELEASED = (
+        "policy-copy-released",
+        "the copy on {node} is released; to keep it: alpenhorn node clean NODE --cancel",
+    )
+    """A released copy does not count, and no other one is pulled into its group before it is deleted."""
+    POLICY_INVALID = (
+        "policy-invalid",
+        "policy {name}: its row in the index is invalid; see: alpenhorn policy list",
+    )
+    """No copy is deleted while it is not known what a policy asks for."""
     DELETE_LIMIT_EXCEEDED = (
         "delete-limit-exceeded",
         "nothing is deleted on {node}: more than {allowed:,} of its {copies:,} copies could be deleted now"

@@ -64,6 +64,15 @@ class Text(click.ParamType[str]):
         return text
 
 
+class SiteName(NewName):
+    """The name of a site, or an empty text."""
+
+    name = "site"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return super().convert(value, param, ctx) if value else ""
+
+
 class RootPath(Text):
     """The absolute path of a directory, or an empty text."""
 

@@ -80,6 +80,7 @@ HOST = ExistingName("host")
 GROUP = ExistingName("group")
 NODE = ExistingName("node")
 ACQ = ExistingName("acquisition")
+POLICY = ExistingName("policy")
 
 
 def names_option(kind: ExistingName, help_: str) -> Callable[[CommandFunction], CommandFunction]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from alpenhorn.cli.app import CommandFunction
-from alpenhorn.cli.arguments import Text
+from alpenhorn.cli.arguments import SiteName, Text
 from alpenhorn.cli.options import notes_option
 from alpenhorn.errors import Refused
 from alpenhorn.transfer.address import wrong_address, wrong_user
@@ -14,6 +14,12 @@ from alpenhorn.transfer.address import wrong_address, wrong_user
 def host_options(command: CommandFunction) -> CommandFunction:
     """Add the options for the properties of a host."""
     command = notes_option(command)
+    command = click.option(
+        "--site",
+        metavar="SITE",
+        type=SiteName(),
+        help="Site of the host, such as a town: policies spread copies over sites; '' is its own name.",
+    )(command)
     command = click.option(
         "--username",
         metavar="USER",

@@ -258,7 +258,7 @@ class _Setup:
     def _known(self, index: Index, own_tables: bool = True) -> Known:
         nodes = storage.nodes(index, own_tables=own_tables)
         groups = storage.groups(index)
-        hosts = storage.hosts(index)
+        hosts = storage.hosts(index, own_tables=own_tables)
         here = [node for node in nodes if node.host == self.app.host]
         sources = {node.id: node.name for node in here if node.auto_import}
         targets = {node.group for node in here if node.archive}

@@ -10,7 +10,7 @@ import click
 
 from alpenhorn.cli import io_settings, output
 from alpenhorn.cli.app import App, CommandFunction
-from alpenhorn.cli.arguments import MOST_COUNT, RootPath, Size
+from alpenhorn.cli.arguments import MOST_COUNT, RootPath, SiteName, Size
 from alpenhorn.cli.complete import HOST
 from alpenhorn.cli.options import chosen, class_option, io_options, notes_option
 from alpenhorn.cli.paths import PathName
@@ -95,6 +95,12 @@ def node_options(command: CommandFunction) -> CommandFunction:
             metavar="ACQ",
             type=TopAcq(),
             help="Acquisition into which files directly in the root are moved when they are imported; '' for none.",
+        ),
+        click.option(
+            "--site",
+            metavar="SITE",
+            type=SiteName(),
+            help="Site of its storage, if that is not the site of its host; '' for that of its host.",
         ),
         click.option("--activate", is_flag=True, help="Make the node active."),
     ):

@@ -51,6 +51,7 @@ HOST_COLUMNS = (
     column("name", "Name"),
     column("address", "Address"),
     column("username", "User"),
+    column("site", "Site"),
     number("node_count", "Nodes", "nodes"),
     column("notes", "Notes"),
 )
@@ -74,6 +75,7 @@ NODE_COLUMNS = (
     column("auto_verify", value="node.auto_verify"),
     column("absent_ok", value="node.absent_ok"),
     column("top_acq", value="node.top_acq"),
+    column("site", value="node.site"),
     column("io_class", "Class", lambda line: _io_class(line.node)),
     column("root", "Root", "node.root"),
     column("io_config", value=lambda line: settings(line.node.io_config)),

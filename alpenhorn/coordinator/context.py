@@ -65,6 +65,7 @@ class WholeRun:
     `moved`: nodes for which unrecorded work was reported; `foreign`: (node id, file id) of paths at which a check found
     a file that was never a good copy, which is reported once.  `held_back`: the hosts that earlier runs could not reach
     are loaded; `unreached`: requests reported with a host that could not be reached.
+    `swept`: files were compared with the policies, as many as one run may.
     """
 
     def __init__(self) -> None:
@@ -83,6 +84,7 @@ class WholeRun:
         self.foreign: set[tuple[int, int]] = set()
         self.held_back = False
         self.unreached: set[int] = set()
+        self.swept = False
 
 
 class Context:

@@ -18,7 +18,7 @@ from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, Dele
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Blame, Done, Fate, Task, TaskKind, Verdict
 from alpenhorn.plan.batches import delete_task, delete_tasks
-from alpenhorn.plan.deletions import keepers, row_fault
+from alpenhorn.plan.deletions import keepers, row_fault, spare_keepers
 from alpenhorn.reasons import Code, Reason, about, code_of, headed
 from alpenhorn.record import deletions
 from alpenhorn.record.claims import LEASE
@@ -150,9 +150,8 @@ class Deletions:
         looked_at = counted
         if sync.delete_evidence != "stat":
             looked_at = tuple(id for id in counted if id in nodes and nodes[id].host == sync.host)
-        return _file(fact)._replace(
-            keepers=looked_at, spare=len(counted) - max(sync.archive_copy_count, 1), length=fact.size_b
-        )
+        spare = spare_keepers(fact, archive, sync.archive_copy_count)
+        return _file(fact)._replace(keepers=looked_at, spare=spare, length=fact.size_b)
 
     def _deletable(self, node: NodeFact) -> Deletable:
         """Return the deletable copies of a node.

@@ -33,7 +33,7 @@ from alpenhorn.record import run as runs
 from alpenhorn.record.media import compared
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.pulls import pending_total
-from alpenhorn.scan.work import Place
+from alpenhorn.scan.work import Place, any_policy
 from alpenhorn.workers.pool import Pool
 
 if TYPE_CHECKING:
@@ -263,6 +263,8 @@ class _Session:
                 break
             if first:
                 self._separate(context)
+            if self.asked.wants("pull"):
+                self._file_requests(context)
             if self.watcher.interval is not None and self.asked.wants("pull"):
                 self._expect_pulls(context)
             self._run_worklists(context, self._worklists(context), self._may_start)
@@ -284,6 +286,14 @@ class _Session:
                 if manifests is not None:
                     manifests.keep(context, self._run_worklists, self._may_go_on, due)
             node_steps.distrust_manifests(self.index, context.topology, self.config.sync.host, context.gone)
+
+    def _file_requests(self, context: Context) -> None:
+        """Create the requests that policies want."""
+        if any_policy(self.index):
+            from alpenhorn.coordinator.policies import file_requests  # most archives have no policies
+
+            self.report.step("comparing the files with the policies")
+            file_requests(context, self._may_start)
 
     def _expect_pulls(self, context: Context) -> None:
         """Count the pulls of this round for the display."""

@@ -11,6 +11,7 @@ import psutil
 
 from alpenhorn.address import sqlite_path
 from alpenhorn.config import Config, refuse_new_index
+from alpenhorn.coordinator.policies import disagreement
 from alpenhorn.errors import CommandFailed, CommandTimedOut, IndexUnusable
 from alpenhorn.fs.command import run
 from alpenhorn.index import check as checks
@@ -23,6 +24,7 @@ from alpenhorn.index.versions import VERSIONS
 from alpenhorn.listings import doctor as scan
 from alpenhorn.listings.backups import Backups, fault
 from alpenhorn.reasons import Code
+from alpenhorn.scan import policies
 
 STAT_SECONDS = 10.0
 # SQLite relies on locks and memory maps, which may not work between machines on these file systems.
@@ -75,6 +77,8 @@ def _look(index: Index, config: Config) -> Generator[Finding, None, scan.HostFac
     yield _writable(index)
     facts = scan.facts(index, host)
     yield _host(facts, host)
+    if why := disagreement(policies.load(index), config.sync):
+        yield Finding(Level.WARN, why)
     yield from backup(facts.backups, config.database.backup_within)
     return facts
 

@@ -12,15 +12,38 @@ from alpenhorn.index.connection import Index
 from alpenhorn.scan.names import NamedRow
 
 
-def create(index: Index, values: Values) -> None:
+def create(index: Index, values: Values, site: str | None = None) -> None:
     """Create a host.  `values`: columns of storagehost, including `name`.  Raises Refused if the name exists."""
     refuse_taken(index, "storagehost", values["name"])
-    index.retry(lambda: create_row(index, "storagehost", values))
+
+    def work() -> None:
+        # SQLite uses the id of a deleted host again, and another program may have left the row of that one.
+        _set_site(index, create_row(index, "storagehost", values), site or "")
+
+    index.retry(work)
 
 
-def modify(index: Index, host_id: int, values: Values) -> bool:
-    """Set columns; return whether anything changed.  Raises NotFound if the host was removed."""
-    return index.retry(lambda: change(index, "storagehost", host_id, values, {}))
+def modify(index: Index, host_id: int, values: Values, site: str | None = None) -> bool:
+    """Set columns; return whether anything changed.  Raises NotFound if the host was removed.
+
+    `site`: where it is, "" for a site of its own, None: unchanged.
+    """
+
+    def work() -> bool:
+        changed = change(index, "storagehost", host_id, values, {})
+        return (site is not None and _set_site(index, host_id, site)) or changed
+
+    return index.retry(work)
+
+
+def _set_site(index: Index, host_id: int, site: str) -> bool:
+    """Set the site of a host, "" for none of its own; return whether that changed it."""
+    before = index.value("SELECT site FROM sync_host WHERE host_id = ?", (host_id,)) or ""
+    if site == before:
+        return False
+    columns = ("host_id", "site")
+    index.execute(index.upsert("sync_host", columns, columns[:1], columns[1:]), (host_id, site or None))
+    return True
 
 
 def delete(index: Index, host: NamedRow, take_off: Sequence[int]) -> None:
@@ -45,5 +68,6 @@ def delete(index: Index, host: NamedRow, take_off: Sequence[int]) -> None:
             )
         index.execute("UPDATE storagenode SET host_id = NULL WHERE host_id = ?", (host.id,))
         index.execute("DELETE FROM storagehost WHERE id = ?", (host.id,))
+        index.execute("DELETE FROM sync_host WHERE host_id = ?", (host.id,))
 
     index.retry(work)

@@ -38,13 +38,14 @@ def create(
     initialise: bool = False,
     absent_ok: int | None = None,
     top_acq: str | None = None,
+    site: str | None = None,
     real: Mapping[str, str] | None = None,
 ) -> None:
     """Create a node, in one transaction.
 
     `values`: columns of storagenode without the group.  `group_id` None: create a group with the node's name.
-    `initialise`: create the request for its initialisation.  `absent_ok`, `top_acq`: as in `modify`.  `real`: resolved
-    paths of roots on its host, as far as known.
+    `initialise`: create the request for its initialisation.  `absent_ok`, `top_acq`, `site`: as in `modify`.  `real`:
+    resolved paths of roots on its host, as far as known.
 
     Raises Refused if one of the names exists, or if the roots of two active nodes would overlap; NotFound if the host
     was removed.
@@ -58,7 +59,7 @@ def create(
         group = create_row(index, "storagegroup", {"name": values["name"]}) if group_id is None else group_id
         node = create_row(index, "storagenode", {**values, "group_id": group})
         _refuse_overlap(index, node, real or {})
-        _set_own(index, node, absent_ok, top_acq)
+        _set_own(index, node, absent_ok, top_acq, site)
         if initialise:
             import_requests.file_within(index, import_requests.initialisation(node), now)
 
@@ -76,6 +77,7 @@ def modify(
     initialise: bool = False,
     absent_ok: int | None = None,
     top_acq: str | None = None,
+    site: str | None = None,
     real: Mapping[str, str] | None = None,
 ) -> Edited:
     """Set columns of a node, and apply `edits` to the values of others, in one transaction.
@@ -83,7 +85,8 @@ def modify(
     `new_group`: create a group of that name, and move the node there.  `initialise`: create the request for its
     initialisation, unless there is one.  `absent_ok`: number of days for which it may be absent without a complaint,
     0 for none, None: unchanged.  `top_acq`: acquisition into which files at the top of its root are moved, "" for none,
-    None: unchanged.  `real`: resolved paths of roots on its host, as far as known.
+    None: unchanged.  `site`: where its storage is, "" for the site of its host, None: unchanged.  `real`: resolved
+    paths of roots on its host, as far as known.
 
     Raises NotFound if the node or the host was removed; Refused if the group's name exists, or if the roots of two
     active nodes would overlap; and the errors of edits.
@@ -97,7 +100,7 @@ def modify(
         _require_host(index, values)
         group = {"group_id": create_row(index, "storagegroup", {"name": new_group})} if new_group else {}
         changed = change(index, "storagenode", node_id, {**values, **group}, edits)
-        own = _set_own(index, node_id, absent_ok, top_acq)
+        own = _set_own(index, node_id, absent_ok, top_acq, site)
         if changed and not OUT_OF_SIGHT.isdisjoint(values):
             distrust(index, [node_id])
             _refuse_overlap(index, node_id, real or {})
@@ -112,15 +115,19 @@ def modify(
 class _OwnSettings(NamedTuple):
     absent_ok: int | None = None
     top_acq: str | None = None
+    site: str | None = None
 
 
-def _set_own(index: Index, node_id: int, absent_ok: int | None, top_acq: str | None) -> bool:
+def _set_own(
+    index: Index, node_id: int, absent_ok: int | None, top_acq: str | None, site: str | None
+) -> bool:
     """Set the settings of a node in alpenhorn's own table; return whether that changed any.  None: leave one."""
-    sql = "SELECT absent_ok, top_acq FROM sync_node WHERE node_id = ?"
+    sql = "SELECT absent_ok, top_acq, site FROM sync_node WHERE node_id = ?"
     before = index.fact(_OwnSettings, sql, (node_id,)) or _OwnSettings()
     wanted = _OwnSettings(
         before.absent_ok if absent_ok is None else absent_ok or None,
         before.top_acq if top_acq is None else top_acq or None,
+        before.site if site is None else site or None,
     )
     if wanted == before:
         return False

@@ -31,17 +31,17 @@ INTEGERS = _names(
     "id version host_id group_id active auto_import auto_verify absent_ok archive acq_id size_b file_id node_id ready"
     " group_to_id node_from_id completed cancelled recurse register autosync autoclean exit_status done failed bytes"
     " pid target_id reserved_b run_id fence subject_id count tries compared event_id files generation"
-    " next_generation separate looked lost"
+    " next_generation separate looked lost copies sites min_age priority policy_id required place begun_at part"
 )
 FLOATS = _names("max_total_gb min_avail_gb avail_gb")
 TEXTS = _names(
     "component name username address notes io_class io_config root comment md5sum has_file wants_file path host nodes"
     " counts ending kind blame error code reason purpose state manifest what why value medium word next_word distrust"
-    " changed_why subject top_acq"
+    " changed_why subject top_acq site pattern made_from"
 )
 DATES = _names(
     "avail_gb_last_checked registered last_update timestamp transfer_started transfer_completed started ended expires"
-    " last next verified pinned until renamed asked at seen wrong changed began reported"
+    " last next verified pinned until renamed asked at seen wrong changed began reported news_at swept"
 )
 
 # Substitutes in columns that are sorted, added up or shown everywhere.  A copy with an unknown state is suspect and not

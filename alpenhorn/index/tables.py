@@ -282,7 +282,7 @@ class SyncNode(SyncTable):
     if the manifest may be wrong; `host` and `root`: location of the node when it was written; `event_id` and `files`:
     the last event that it includes, and its number of files.  `absent_ok`: number of days for which the node may be
     absent without a complaint, null for none.  `top_acq`: the acquisition into which files at the top of its root are
-    moved, null for none.
+    moved, null for none.  `site`: where its storage is, null for the site of its host.
     """
 
     node_id = pw.IntegerField(unique=True)
@@ -294,6 +294,62 @@ class SyncNode(SyncTable):
     files = pw.IntegerField(default=0)
     absent_ok = pw.IntegerField(null=True)
     top_acq = pw.CharField(max_length=64, null=True)
+    site = pw.CharField(max_length=64, null=True)
+
+
+class SyncHost(SyncTable):
+    """Properties of a host.  `site`: where it is, null for a site of its own, with its name."""
+
+    host_id = pw.IntegerField(unique=True)
+    site = pw.CharField(max_length=64, null=True)
+
+
+class SyncPolicy(SyncTable):
+    """How many good copies of files there should be, and at how many sites.
+
+    `min_age`: seconds since a file was registered before copies of it are requested; `priority`: of these requests.
+    The policy `default` applies to the files that no other policy matches.
+    """
+
+    name = pw.CharField(max_length=64, unique=True)
+    copies = pw.IntegerField()
+    sites = pw.IntegerField()
+    min_age = pw.BigIntegerField()
+    priority = pw.IntegerField()
+
+
+class SyncPolicyAcq(SyncTable):
+    """A pattern of names of acquisitions that a policy matches; a policy without one matches all."""
+
+    policy_id = pw.IntegerField()
+    pattern = pw.CharField(max_length=255)
+
+
+class SyncPolicyGroup(SyncTable):
+    """A group of a policy.  `required`: it must have a copy; otherwise only copies in such groups count."""
+
+    policy_id = pw.IntegerField()
+    group_id = pw.IntegerField()
+    required = pw.BooleanField()
+
+
+class SyncPolicySweep(SyncTable):
+    """How far a host has compared the files of the index with the policies.
+
+    `made_from`: a digest of the policies, nodes and sites of the last comparison.  `event_id` and `news_at`: the last
+    event, and the time, up to which changed files were looked at.  A comparison of all files goes from the file after
+    `begun_at` to the last one (`part` 1), and from the first to `begun_at` (`part` 2); `place` is the last file so far;
+    `part` 0: none is under way.  `swept`: when the last one was complete; null: none was.
+    """
+
+    host = pw.CharField(max_length=64, unique=True)
+    made_from = pw.CharField(max_length=64)
+    event_id = pw.BigIntegerField()
+    news_at = pw.DateTimeField(null=True)
+    swept = pw.DateTimeField(null=True)
+    place = pw.IntegerField()
+    begun_at = pw.IntegerField()
+    part = pw.IntegerField()
 
 
 class SyncIndex(SyncTable):
@@ -431,4 +487,9 @@ SYNC_TABLES: tuple[type[TableModel], ...] = (
     SyncFileClaim,
     SyncCondition,
     SyncBackoff,
+    SyncHost,
+    SyncPolicy,
+    SyncPolicyAcq,
+    SyncPolicyGroup,
+    SyncPolicySweep,
 )

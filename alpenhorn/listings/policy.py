@@ -14,6 +14,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.facts import whole
 from alpenhorn.listings.states import HEALTHY
 from alpenhorn.listings.stats import FileTally
+from alpenhorn.scan.policies import load as load_policies
 
 ARCHIVES = "SELECT n.id FROM storagenode n WHERE n.active = 1 AND n.archive = 1"
 # Each copy is read once, in the order of the unique index of file and node.  A file whose copies were all removed is
@@ -34,7 +35,8 @@ class FilesByCopies(NamedTuple):
 
     `by_copies`: of the files that have or should have a copy anywhere; `given_up`: those whose copies were all removed,
     and those that never had one.  `below`: name of the acquisition, and its files below the number by their number of
-    copies; those with the most files first, at most `MOST`.  `more`: number of further acquisitions.
+    copies; those with the most files first, at most `MOST`.  `more`: number of further acquisitions.  `too_few`: all
+    files below the number.  For acquisitions with policies, the number is the largest that any of these asks for.
     """
 
     required: int
@@ -42,15 +44,7 @@ class FilesByCopies(NamedTuple):
     given_up: int
     below: tuple[tuple[str, Mapping[int, FileTally]], ...]
     more: int
-
-    @property
-    def too_few(self) -> FileTally:
-        """The files with fewer copies than required."""
-        found = FileTally()
-        for copies, tally in self.by_copies.items():
-            if copies < self.required:
-                found = found.plus(tally)
-        return found
+    too_few: FileTally
 
 
 class _CopiesRow(NamedTuple):
@@ -69,13 +63,18 @@ def files_by_copies(index: Index, required: int) -> FilesByCopies:
     by_copies: dict[int, FileTally] = {}
     below: dict[int, dict[int, FileTally]] = {}
     kept = 0
+    too_few = FileTally()
+    asked = _copies_asked(index)
     for row in index.facts(_CopiesRow, COPIES, bytes=whole):
         if not row.kept:
             continue
         kept += row.files
         tally = FileTally(row.files, row.bytes)
         by_copies[row.copies] = by_copies.get(row.copies, FileTally()).plus(tally)
-        if row.copies < required and row.acq_id is not None:
+        if row.copies >= asked.get(row.acq_id or 0, required):
+            continue
+        too_few = too_few.plus(tally)
+        if row.acq_id is not None:
             below.setdefault(row.acq_id, {})[row.copies] = tally
     every = index.value("SELECT COUNT(*) FROM archivefile")
     worst = sorted(below, key=lambda acq_id: (-sum(one.files for one in below[acq_id].values()), acq_id))
@@ -88,4 +87,17 @@ def files_by_copies(index: Index, required: int) -> FilesByCopies:
         max(0, every - kept),
         tuple((names.get(acq_id, f"acquisition {acq_id}"), below[acq_id]) for acq_id in worst[:MOST]),
         max(0, len(worst) - MOST),
+        too_few,
     )
+
+
+def _copies_asked(index: Index) -> dict[int, int]:
+    """Return the largest number of copies that a policy asks for, by acquisition, where there is any policy."""
+    policies = load_policies(index)
+    if not policies:
+        return {}
+    found = {}
+    for acq_id, name in index.execute("SELECT id, name FROM archiveacq").fetchall():
+        if copies := [policy.copies for policy in policies.of(name) if not policy.fault]:
+            found[acq_id] = max(copies)
+    return found

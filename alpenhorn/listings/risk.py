@@ -18,8 +18,10 @@ from alpenhorn.listings import storage
 from alpenhorn.listings.stats import FileTally
 from alpenhorn.model.copies import HasFile, WantsFile
 from alpenhorn.model.deletions import Evidence
+from alpenhorn.plan.policies import lack
 from alpenhorn.scan.deletions import EvidenceRow, by_state, claims_on, every_copy
 from alpenhorn.scan.keepers import KeeperNodes
+from alpenhorn.scan.policies import load as load_policies
 
 COPIES = """
     SELECT c.id AS copy_id__id, c.file_id, a.name AS acq__name, f.name, f.size_b
@@ -39,7 +41,7 @@ class Risk(StrEnum):
 
     ONLY = "only"  # no copy elsewhere
     DOUBTFUL = "doubtful"  # copies elsewhere, none of which counts
-    FEW = "few"  # a copy elsewhere that counts, but fewer archive copies than required
+    FEW = "few"  # a copy elsewhere that counts, but fewer archive copies than required, or than a policy asks for
     SAFE = "safe"
 
     @property
@@ -179,6 +181,7 @@ def _judged(
     claimed = {(claim.file_id, claim.node_id) for claim in claims_on(index, file_ids)}
     _, _, good = by_state(rows, node_id, nodes.names.keys(), claimed)
     maybe = _maybe(rows, node_id, nodes, claimed)
+    policies = load_policies(index) if minimum and nodes.policies else None
     found = []
     for one in page:
         # On a medium with several nodes an archive copy counts before others.
@@ -195,11 +198,13 @@ def _judged(
             *(UncountedCopy(name, "released", Obstacle.RELEASED) for _, name in counted.released),
             *maybe.get(one.file_id, ()),
         )
-        archived = sum(other in nodes.archives for other, _ in counted.others)
         if not counted.others:
             risk = Risk.DOUBTFUL if uncounted else Risk.ONLY
         else:
-            risk = Risk.FEW if archived < minimum else Risk.SAFE
+            archived = [other for other, _ in counted.others if other in nodes.archives]
+            asked = policies.of(one.acq) if policies is not None else ()
+            few = len(archived) < minimum or any(lack(policy, archived, nodes.places) for policy in asked)
+            risk = Risk.FEW if few else Risk.SAFE
         elsewhere = tuple(name for _, name in counted.others)
         found.append((one, risk, elsewhere, uncounted))
     requests: dict[int, int] = {}

@@ -9,15 +9,19 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.facts import whole
 from alpenhorn.index.times import moment
 from alpenhorn.reasons import Reason, recorded
+from alpenhorn.scan.topology import SITE
 
 
 class HostRow(NamedTuple):
+    """A host.  `site`: where it is; by default its name."""
+
     id: int
     name: str
     username: str | None
     address: str | None
     notes: str | None
     nodes: int
+    site: str
 
 
 class GroupRow(NamedTuple):
@@ -33,7 +37,8 @@ class NodeRow(NamedTuple):
     """A node.
 
     The `_gb` columns are in GiB.  `absent_ok`: number of days for which it may be absent, None for none.  `top_acq`:
-    the acquisition into which files at the top of its root are moved, None for none.
+    the acquisition into which files at the top of its root are moved, None for none.  `site`: its own site, or that of
+    its host; None without both.
     """
 
     id: int
@@ -56,6 +61,7 @@ class NodeRow(NamedTuple):
     address: str | None
     absent_ok: int | None
     top_acq: str | None
+    site: str | None
 
 
 class ActionRow(NamedTuple):
@@ -99,8 +105,9 @@ class PendingTransfersRow(NamedTuple):
 
 HOSTS = """
     SELECT h.id, h.name, h.username, h.address, h.notes,
-           (SELECT COUNT(*) FROM storagenode n WHERE n.host_id = h.id) AS nodes__count
-    FROM storagehost h {where} ORDER BY h.name
+           (SELECT COUNT(*) FROM storagenode n WHERE n.host_id = h.id) AS nodes__count,
+           {site} AS site
+    FROM storagehost h {own} {where} ORDER BY h.name
 """
 GROUPS = """
     SELECT g.id, g.name, g.io_class, g.io_config, g.notes,
@@ -111,10 +118,11 @@ NODES = """
     SELECT n.id, n.name, g.name AS group__name, h.name AS host__name, n.root, n.active, n.archive, n.io_class,
            n.io_config, n.auto_import, n.auto_verify, n.max_total_gb, n.min_avail_gb, n.avail_gb,
            n.avail_gb_last_checked, n.notes, h.username, h.address, {absent_ok} AS absent_ok,
-           {top_acq} AS top_acq
+           {top_acq} AS top_acq, {site} AS site
     FROM storagenode n LEFT JOIN storagegroup g ON g.id = n.group_id LEFT JOIN storagehost h ON h.id = n.host_id
     {own} {where} ORDER BY n.name
 """
+OWN = "LEFT JOIN sync_node s ON s.node_id = n.id LEFT JOIN sync_host t ON t.host_id = n.host_id"
 ACTIONS = """
     SELECT n.name AS node__name, g.name AS group__name, t.autosync, t.autoclean
     FROM storagetransferaction t JOIN storagenode n ON n.id = t.node_from_id
@@ -136,10 +144,15 @@ TRANSFERS = """
 """
 
 
-def hosts(index: Index, host_id: int | None = None) -> list[HostRow]:
-    """Return all hosts, or one."""
+def hosts(index: Index, host_id: int | None = None, *, own_tables: bool = True) -> list[HostRow]:
+    """Return all hosts, or one.  `own_tables`: as in `nodes`."""
     where, values = _only("h.id", host_id)
-    return index.facts(HostRow, HOSTS.format(where=where), values)
+    sql = HOSTS.format(
+        where=where,
+        site="COALESCE(t.site, h.name)" if own_tables else "h.name",
+        own="LEFT JOIN sync_host t ON t.host_id = h.id" if own_tables else "",
+    )
+    return index.facts(HostRow, sql, values)
 
 
 def groups(index: Index, group_id: int | None = None) -> list[GroupRow]:
@@ -170,7 +183,8 @@ def nodes(
             where=where,
             absent_ok="s.absent_ok" if own_tables else "NULL",
             top_acq="s.top_acq" if own_tables else "NULL",
-            own="LEFT JOIN sync_node s ON s.node_id = n.id" if own_tables else "",
+            site=SITE if own_tables else "h.name",
+            own=OWN if own_tables else "",
         ),
         tuple(terms.values()),
         group=_or_gone,

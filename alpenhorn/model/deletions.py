@@ -5,6 +5,7 @@ from math import inf
 from typing import NamedTuple
 
 from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.policies import CopyPlace, Policy
 from alpenhorn.model.tasks import AttemptFact, Verdict
 from alpenhorn.reasons import Reason, Why
 
@@ -24,7 +25,8 @@ class DeletionFact(NamedTuple):
     `by_rule`: an autoclean rule releases the copy.  `space_b`: bytes on the medium, if known.  `twice`: the
     index has more than one row for this copy.  `restored`: why the index is older than the disks.
     `merely_found`: a different file is at the path, and no good copy was ever recorded there.  `fault`: why
-    its rows are inconsistent; "" if they are not.  `since`: as in `CheckFile`.
+    its rows are inconsistent; "" if they are not.  `since`: as in `CheckFile`.  `policies`: those that apply to
+    the file; `places`: where each node is.
     """
 
     copy_id: int
@@ -53,6 +55,8 @@ class DeletionFact(NamedTuple):
     merely_found: bool = False
     fault: Why = ""
     since: float = 0.0
+    policies: tuple[Policy, ...] = ()
+    places: Mapping[int, CopyPlace] = {}
 
 
 class Evidence(NamedTuple):

@@ -7,12 +7,13 @@ A deletion is safe if all of these hold:
 
 - at least `minimum` other copies on active archive nodes are good (has_file Y), not released, not being deleted, and on
   separate media that were recently seen as the index records them (`alpenhorn.scan.keepers`);
+- those copies are all that each policy for the file asks for: copies, sites and groups;
 - the index is not older than the disks;
 - no pending request pulls from this copy or wants the file in this group, and the file is not pinned;
 - no other file of the index has the same path, and the index has one row for the copy.
 
 Copies released on several archive nodes are decided one after the other, and each decision counts the copies that are
-still to be decided.  So exactly `minimum` copies stay.
+still to be decided.  So exactly `minimum` copies stay, or those that the policies need.
 
 The facts must be read in the transaction that claims the copy (`alpenhorn.record.deletions`).
 """
@@ -26,6 +27,7 @@ from alpenhorn.model.deletions import DeletionFact
 from alpenhorn.model.nodes import GIB, NodeFact
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.paths import unsafe
+from alpenhorn.plan.policies import lack, shown, spare
 from alpenhorn.reasons import Code, Reason, Why, within
 
 MOST_SHOWN = 3  # copies that do not count, each with its reason
@@ -97,7 +99,20 @@ def _not_safe(fact: DeletionFact, archive: bool, minimum: int) -> Why:
     if left < max(minimum, 1):
         needed, remedy = max(minimum, 1), _remedy(fact, archive)
         return Code.TOO_FEW_ARCHIVE_COPIES(needed=needed, left=left, remedy=remedy)
+    counted = keepers(fact, archive)
+    for policy in fact.policies:
+        if policy.fault:
+            return policy.fault
+        if short := lack(policy, counted, fact.places):
+            return Code.POLICY_NEEDS_COPY(name=policy.name, lack=shown(policy, short))
     return ""
+
+
+def spare_keepers(fact: DeletionFact, archive: bool, minimum: int) -> int:
+    """Return how many of the keepers may turn out to be bad, whichever they are, while the copy may still go."""
+    counted = keepers(fact, archive)
+    spares = (spare(policy, counted, fact.places) for policy in fact.policies)
+    return min((len(counted) - max(minimum, 1), *spares))
 
 
 def keepers(fact: DeletionFact, archive: bool) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from alpenhorn.scan.attempts import ATTEMPT, AttemptRow, attempt_fact
 from alpenhorn.scan.good_since import good_since
 from alpenhorn.scan.keepers import Good, KeeperNodes
 from alpenhorn.scan.pins import pinned
+from alpenhorn.scan.policies import load as load_policies
 from alpenhorn.scan.same_path import sharing
 
 COPIES = """
@@ -157,6 +158,8 @@ def read(
     requests = _requests(index, file_ids, node_id, keepers.group_id)
     pins = pinned(index, node_id, file_ids, keepers.now)
     attempts = _attempts(index, [copy.copy_id for copy in copies])
+    # After the lock as well, so that a policy that was created in the meantime applies.
+    policies = load_policies(index) if keepers.policies else None
     on_it = [claim for claim in claims if claim.node_id == node_id]
     claimed_by = _claimed_by(on_it, run_id, keepers.now, reading)
     for copy in copies:
@@ -166,6 +169,7 @@ def read(
         if copy.file_id in twice:  # two rows for one copy: the right one is unknown, so the copy is kept
             has, wants = copy.has_file, copy.wants_file
         counted = keepers.counted(good.get(copy.file_id, ()))
+        matching = policies.of(copy.acq) if policies is not None and copy.acq is not None else ()
         reading.facts.append(
             DeletionFact(
                 *copy[:6],
@@ -188,6 +192,8 @@ def read(
                 copy.file_id in strange,
                 copy.fault,
                 since.get(copy.file_id, 0.0),
+                matching,
+                keepers.places if matching else {},
             )
         )
     return reading._replace(archive=keepers.archive, host=keepers.host, root=keepers.root)

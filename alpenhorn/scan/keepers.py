@@ -12,14 +12,18 @@ from typing import Any, NamedTuple
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.model.deletions import Evidence
+from alpenhorn.model.policies import CopyPlace
 from alpenhorn.reasons import Why
+from alpenhorn.scan.topology import SITE
 
-# All nodes, and why the index is older than the disks.
-EVERY_NODE = """
+# All nodes, why the index is older than the disks, and the number of policies.
+EVERY_NODE = f"""
     SELECT n.id, n.name, n.group_id, n.active, n.archive, n.root, h.name AS host__name,
            (SELECT value FROM sync_index WHERE name = 'restored') AS restored__value,
-           m.medium, m.seen, m.wrong, m.why, m.distrust, m.separate
+           (SELECT COUNT(*) FROM sync_policy) AS policies__count,
+           m.medium, m.seen, m.wrong, m.why, m.distrust, m.separate, {SITE} AS site
     FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN sync_medium m ON m.node_id = n.id
+    LEFT JOIN sync_node s ON s.node_id = n.id LEFT JOIN sync_host t ON t.host_id = n.host_id
 """
 # The node itself, and all nodes that may have keepers.
 NODES = f"{EVERY_NODE} WHERE n.id = ? OR (n.active = 1 AND n.archive = 1) ORDER BY n.id"
@@ -39,12 +43,14 @@ class _KeeperRow(NamedTuple):
     root: str | None
     host: str | None
     restored: str | None
+    policies: int
     medium: str | None
     seen: Any
     wrong: Any
     why: str | None
     distrust: str | None
     separate: bool | None
+    site: str | None
     fault: Why = ""
 
 
@@ -61,10 +67,11 @@ class KeeperNodes:
 
     `group_id`, `archive`, `host`, `root` and `active`: of the given node; `active` is False if it was removed.
     `restored`: why the index is older than the disks, "" if it is not; `now`: the time of the index's server.
+    `policies`: whether there is any policy.
 
     `every`: include all other nodes, to find out what else there is of the files on the node.  Copies on nodes that are
     not active do not count; `archives` are the ids of the active archive nodes among the others, and `inactive` of
-    those that are not active.
+    those that are not active.  `places`: where each of the others is.
     """
 
     def __init__(self, index: Index, node_id: int, evidence: Evidence, every: bool = False) -> None:
@@ -76,12 +83,14 @@ class KeeperNodes:
         self.names: dict[int, str] = {}
         self.archives: set[int] = set()
         self.inactive: set[int] = set()
+        self.places: dict[int, CopyPlace] = {}
         self._name = ""
         self._medium: str | None = None
         self._media: dict[int, str | None] = {}
         self._uncounted: dict[int, str] = {}
         self._judged: dict[Good, CountedCopies] = {}
         self.restored = ""
+        self.policies = False
         sql, values = (f"{EVERY_NODE} ORDER BY n.id", ()) if every else (NODES, (node_id,))
         rows = index.facts(_KeeperRow, sql, values, active=bool, archive=bool)
         self.now = index.now()
@@ -91,10 +100,12 @@ class KeeperNodes:
                 self.active, self.archive, self.group_id = row.active, row.archive, row.group_id
                 self.host, self.root = row.host, row.root
                 self.restored = row.restored or ""
+                self.policies = bool(row.policies)
                 self._name, self._medium = row.name, row.medium
             else:
                 self.names[row.id] = row.name
                 self._media[row.id] = row.medium
+                self.places[row.id] = CopyPlace(row.group_id, row.site)
                 if not row.active:
                     self.inactive.add(row.id)
                 elif row.archive:

@@ -26,6 +26,7 @@ KINDS = {
     "group": ("storagegroup", "alpenhorn group list"),
     "node": ("storagenode", "alpenhorn node list"),
     "acquisition": ("archiveacq", "alpenhorn acq list"),
+    "policy": ("sync_policy", "alpenhorn policy list"),
 }
 
 
@@ -55,6 +56,10 @@ def group(index: Index, name: str) -> NamedRow:
 
 def node(index: Index, name: str) -> NamedRow:
     return one(index, "node", name)
+
+
+def policy(index: Index, name: str) -> NamedRow:
+    return one(index, "policy", name)
 
 
 def acq(index: Index, name: str) -> NamedRow:

@@ -15,11 +15,13 @@ from alpenhorn.suggestions import advice
 NODES = """
     SELECT n.id, n.name, n.root, n.group_id, h.name AS host__name, h.username, h.address, n.active, n.archive,
            n.io_class, n.io_config, n.max_total_gb, n.min_avail_gb, n.avail_gb, n.auto_import, n.auto_verify,
-           m.medium, COALESCE(m.separate, 0) AS separate, s.top_acq,
+           m.medium, COALESCE(m.separate, 0) AS separate, s.top_acq, {site} AS site,
            CASE WHEN {recorded_host} = {host} AND {recorded_root} = {root} THEN s.manifest END AS manifest
     FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN sync_node s ON s.node_id = n.id
-    LEFT JOIN sync_medium m ON m.node_id = n.id
+    LEFT JOIN sync_medium m ON m.node_id = n.id LEFT JOIN sync_host t ON t.host_id = n.host_id
 """
+# The site of a node `s` (sync_node): its own, or that of its host `h` and `t` (sync_host).
+SITE = "COALESCE(s.site, t.site, h.name)"
 
 
 class Topology(NamedTuple):
@@ -72,6 +74,7 @@ def load(index: Index) -> Topology:
         host=in_bytes("h.name"),
         recorded_root=in_bytes("s.root"),
         root=in_bytes("n.root"),
+        site=SITE,
     )
     nodes = {node.id: _sortable(node) for node in index.facts(NodeFact, sql, separate=bool)}
     groups = {

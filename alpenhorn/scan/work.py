@@ -65,6 +65,10 @@ def pulls(index: Index, place: Place) -> bool:
     return _any(index, REQUESTS, place.groups)
 
 
+def any_policy(index: Index) -> bool:
+    return index.value("SELECT 1 FROM sync_policy LIMIT 1") is not None
+
+
 def _any(index: Index, sql: str, ids: Sequence[int]) -> bool:
     for some in chunks(ids):
         values: tuple[Any, ...] = tuple(some)

@@ -26,7 +26,7 @@ def fill(archive: Archive) -> None:
     archive.do("UPDATE sync_run SET ending = 'the time limit was reached'")
 
     archive.do(
-        "UPDATE sync_node SET absent_ok = 30, top_acq = 'loose' WHERE node_id = ?",
+        "UPDATE sync_node SET absent_ok = 30, top_acq = 'loose', site = 'town' WHERE node_id = ?",
         archive.id("storagenode", "src"),
     )
 
@@ -88,6 +88,16 @@ def fill(archive: Archive) -> None:
         pinned="2026-07-22 10:00:00",
         until="2100-01-01 00:00:00",
     )
+    policy = archive.insert("sync_policy", name="rare", copies=2, sites=1, min_age=3600, priority=1)
+    archive.insert("sync_policy", name="scarce", copies=3, sites=2, min_age=3_000_000_000, priority=0)
+    archive.insert("sync_policy_acq", policy_id=policy, pattern="none*")
+    for required in (0, 1):
+        archive.insert(
+            "sync_policy_group",
+            policy_id=policy,
+            group_id=archive.id("storagegroup", "dst"),
+            required=required,
+        )
     archive.insert(
         "storagetransferaction",
         node_from_id=archive.id("storagenode", "src"),

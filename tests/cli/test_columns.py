@@ -154,7 +154,7 @@ def test_format_for_programs_is_refused_where_confirmation_would_be_needed(
 
 
 def test_an_empty_listing_has_its_keys_in_csv(empty: Commands) -> None:
-    assert empty.ok("host", "list", "--format", "csv") == "name,address,username,node_count,notes\n"
+    assert empty.ok("host", "list", "--format", "csv") == "name,address,username,site,node_count,notes\n"
 
 
 def test_an_empty_listing_has_no_lines_of_json(empty: Commands) -> None:
@@ -319,6 +319,8 @@ LISTED = {
     "plan": "",
     "plan --files": "",
     "plugins": "",
+    "policy check": "",
+    "policy list": "",
     "request list": "--state failing",
     "status": "",
     "status --by": "host",
@@ -380,7 +382,7 @@ def test_every_list_can_be_sorted_by_every_column(filled: Archive) -> None:
 def test_an_unknown_column_is_refused_with_the_known_ones(empty: Commands) -> None:
     for wrong in ("nodes", "-Name", ""):
         text = empty.fails(2, "host", "list", "--sort", wrong)
-        assert "the columns are: name, address, username, node_count, notes" in text
+        assert "the columns are: name, address, username, site, node_count, notes" in text
 
 
 def test_values_of_any_kind_can_be_sorted(capsys: pytest.CaptureFixture[str]) -> None:

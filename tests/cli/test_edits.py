@@ -53,7 +53,7 @@ WRITES: dict[str, set[str]] = {
     "group sync offsite field1 --force": REQUESTED,
     "history --prune 1d --force": {"-sync_event"},
     "host create new": {"+storagehost"},
-    "host delete alp2 --remove-nodes --force": {"storagenode.host_id", "-storagehost"},
+    "host delete alp2 --remove-nodes --force": {"storagenode.host_id", "-storagehost", "-sync_host"},
     "host modify alp1 --address new": {"storagehost.address"},
     "host rename alp1 new": {"storagehost.name"},
     "node activate off2": {"storagenode.active", "sync_node.manifest"},
@@ -68,6 +68,9 @@ WRITES: dict[str, set[str]] = {
     "node sync field1 offsite --force": REQUESTED,
     "node sync field1 spare --cancel --force": CANCELLED,
     "node verify field1 --force": CHECKED,
+    "policy create new --copies 2": {"+sync_policy", "-sync_policy_acq", "-sync_policy_group"},
+    "policy delete rare --force": {"-sync_policy", "-sync_policy_acq", "-sync_policy_group"},
+    "policy modify rare --copies 3": {"sync_policy.copies"},
     "repair --force": REQUESTED,
     "request cancel 1": CANCELLED,
     "request retry --all": {"-sync_attempt", "-sync_backoff"},
@@ -95,6 +98,8 @@ SHOWS = {
     "node show field1 --all",
     "node stats",
     "plugins",
+    "policy list",
+    "policy show rare",
     "request list",
     "request show 1",
     "status",
@@ -112,6 +117,7 @@ OTHERS = {
     "node manifest",
     "notify test",
     "plan",
+    "policy check",
     "reconcile",
     "report",
     "sync",
@@ -133,6 +139,7 @@ def filled(archive: Archive) -> Archive:
     at = "2026-07-22 10:00:00"
     for _ in range(2):  # the newest is never removed
         archive.insert("sync_event", at=at, file_id=pinned, node_id=1, what="pulled", why="asked for")
+    archive.insert("sync_policy", name="rare", copies=2, sites=1, min_age=0, priority=0)
     archive.insert("sync_pin", file_id=pinned, node_id=0, pinned=at)
     archive.insert(
         "storagetransferaction",

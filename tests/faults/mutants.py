@@ -168,6 +168,18 @@ def rotten() -> None:
     patch(newer, "written_since", lambda status, since: False)
 
 
+def one_site() -> None:
+    """Copies of a file at one site are enough, whatever its policies ask for."""
+    from alpenhorn.plan import deletions
+
+    def at_one_site(right):
+        return lambda policy, *rest: right(policy._replace(sites=1), *rest)
+
+    # The second one tells the worker how many keepers may fail.
+    for name in ("lack", "spare"):
+        patch(deletions, name, at_one_site(getattr(deletions, name)))
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -185,6 +197,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
         half_mounted,
         shared_path,
         rotten,
+        one_site,
     )
 }
 

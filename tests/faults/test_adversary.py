@@ -503,6 +503,24 @@ def file_changed(world: World) -> Act:
     return act
 
 
+def site_burned_down(world: World) -> Act:
+    """Two of three archive nodes are at one site, which burns down after the third one's copies were released."""
+    for host in ("a", "b"):
+        world.archive.insert("sync_host", host_id=world.archive.id("storagehost", host), site="town")
+    world.archive.insert("sync_policy", name="spread", copies=2, sites=2, min_age=0, priority=0)
+    world.release_all(FIELD)
+    world.release_all("v3")
+
+    def act() -> None:
+        for host in ("c", "a"):
+            world.sync(host)
+        for key in ("v1", "v2"):
+            world.unplug(key)
+            world.destroy(key)
+
+    return act
+
+
 @pytest.mark.adversary
 @pytest.mark.parametrize("mutant", [None, "its own"])
 @pytest.mark.parametrize(
@@ -522,6 +540,7 @@ def file_changed(world: World) -> Act:
         ("half_mounted", disk_half_mounted),
         ("shared_path", files_registered_twice),
         ("rotten", file_changed),
+        ("one_site", site_burned_down),
     ],
 )
 def test_a_program_without_a_protection_is_caught(

@@ -142,6 +142,17 @@ def test_files_that_would_have_too_few_archive_copies(rows: Rows) -> None:
     assert of(rows, "field").few == (0, 0)
 
 
+def test_files_that_would_have_less_than_a_policy_asks_for(rows: Rows) -> None:
+    put(rows, "one site", 3, one="YY", two="YY", one_too="YY")
+    put(rows, "still two", 5, one="YY", two="YY", one_too="YY", field="YY")
+    assert {risk for risk, _, _ in judged(rows, "one_too").values()} == {Risk.SAFE}
+    rows.insert("sync_policy", name="p", copies=2, sites=2, min_age=0, priority=0)
+    # The only copies at the other site; the loss of one of those at this site costs no site.
+    assert {risk for risk, _, _ in judged(rows, "one_too").values()} == {Risk.FEW}
+    assert {risk for risk, _, _ in judged(rows, "one").values()} == {Risk.SAFE}
+    assert {risk for risk, _, _ in judged(rows, "field").values()} == {Risk.SAFE}
+
+
 def test_of_two_nodes_on_one_medium_one_counts(rows: Rows) -> None:
     for name in ("one_too", "two"):
         mark_seen(rows.index, rows.node[name], medium="m" * 32)

@@ -164,6 +164,9 @@ def test_the_numbers_are_those_of_the_index(filled: Archive) -> None:
     assert found.policy.required == 2 and found.policy.given_up == 2
     assert found.policy.too_few == FileTally(3, 3 * GIB)
     assert found.policy.below == (("acq", {1: FileTally(2, 2 * GIB), 0: FileTally(1, GIB)}),)
+    filled.insert("sync_policy", name="p", copies=1, sites=1, min_age=0, priority=0)
+    assert read(filled).policy.too_few == FileTally(1, GIB)
+    filled.do("DELETE FROM sync_policy")
     assert [(week.added.files, week.removed.files) for week in found.weeks] == [
         (1, 0),
         *[(0, 0)] * 5,

@@ -16,7 +16,9 @@ from alpenhorn.edits import hosts as edit_host
 @click.argument("name", type=NAME)
 @host_options
 @pass_app
-def create(app: App, name: str, address: str | None, username: str | None, notes: str | None) -> None:
+def create(
+    app: App, name: str, address: str | None, username: str | None, site: str | None, notes: str | None
+) -> None:
     """NAME must be the name that the host itself uses: [sync] host in its configuration, or by default its host name
     up to the first dot.  Other hosts use the address and the user name to pull files from it by ssh.
 
@@ -25,5 +27,7 @@ def create(app: App, name: str, address: str | None, username: str | None, notes
       alpenhorn host create archive1 --address archive1.example.org --username alpenhorn
     """
     refuse_unusable(address, username)
-    edit_host.create(app.index, {"name": name, **chosen(address=address, username=username, notes=notes)})
+    edit_host.create(
+        app.index, {"name": name, **chosen(address=address, username=username, notes=notes)}, site
+    )
     output.line(f"Created host {name}.")

@@ -17,14 +17,19 @@ from alpenhorn.scan import names
 @click.argument("name", type=HOST, metavar="HOST")
 @host_options
 @pass_app
-def modify(app: App, name: str, address: str | None, username: str | None, notes: str | None) -> None:
+def modify(
+    app: App, name: str, address: str | None, username: str | None, site: str | None, notes: str | None
+) -> None:
     """Properties that are not given remain unchanged.
 
     \b
-    Example:
+    Examples:
       alpenhorn host modify archive1 --address 10.0.0.7
+      alpenhorn host modify archive1 --site vancouver
     """
     refuse_unusable(address, username)
     found = names.host(app.index, name)
-    changed = edit_host.modify(app.index, found.id, chosen(address=address, username=username, notes=notes))
+    changed = edit_host.modify(
+        app.index, found.id, chosen(address=address, username=username, notes=notes), site
+    )
     output.line(f"Changed host {name}." if changed else "No change.")

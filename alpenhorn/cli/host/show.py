@@ -33,6 +33,12 @@ def show(app: App, name: str, node_details: bool, node_stats: bool, as_json: boo
         output.document({**columns.document(HOST_COLUMNS, row), "nodes": list(map(node_document, lines))})
         return
     output.fields(
-        (("Host", row.name), ("Address", row.address), ("User", row.username), ("Notes", row.notes))
+        (
+            ("Host", row.name),
+            ("Address", row.address),
+            ("User", row.username),
+            ("Site", row.site),
+            ("Notes", row.notes),
+        )
     )
     print_nodes(lines, details=node_details, stats=node_stats)

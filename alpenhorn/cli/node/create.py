@@ -36,6 +36,7 @@ def create(
     io_vars: dict[str, Any],
     absent_ok: int | None,
     top_acq: str | None,
+    site: str | None,
     **properties: Any,
 ) -> None:
     """A node is a directory tree on a host that holds copies of files.  It belongs to a group: give one with --group,
@@ -75,6 +76,7 @@ def create(
         initialise=initialise,
         absent_ok=absent_ok,
         top_acq=top_acq,
+        site=site,
         real=real,
     )
     group = f" and group {name}" if create_group else ""

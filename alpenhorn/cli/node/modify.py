@@ -47,6 +47,7 @@ def modify(
     io_vars: dict[str, Any],
     absent_ok: int | None,
     top_acq: str | None,
+    site: str | None,
     **properties: Any,
 ) -> None:
     """Properties that are not given remain unchanged.
@@ -85,6 +86,7 @@ def modify(
         initialise=initialise,
         absent_ok=absent_ok,
         top_acq=top_acq,
+        site=site,
         real=real_roots(app, name, values, before),
     )
     if create_group:

@@ -102,6 +102,7 @@ def _print_node(row: storage.NodeRow, free_inodes: int | None) -> None:
             ("Host", row.host),
             ("Address", row.address),
             ("User", row.username),
+            ("Site", row.site),
             ("Root", row.root),
             ("Active", output.yes_no(row.active)),
             ("Archive", output.yes_no(row.archive)),

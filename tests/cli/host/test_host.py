@@ -14,6 +14,7 @@ def test_a_host_is_created_listed_shown_and_changed(empty: Archive) -> None:
             "name": "alp1",
             "address": "alp1.example.org",
             "username": "horn",
+            "site": "alp1",
             "notes": None,
             "node_count": 0,
         }
@@ -25,6 +26,38 @@ def test_a_host_is_created_listed_shown_and_changed(empty: Archive) -> None:
     assert empty.one("SELECT address, username, notes FROM storagehost") == (None, "horn", "in the\nbarn")
     shown = empty.ok("host", "show", "alp1")
     assert "User: horn" in shown and "in the\\nbarn" in shown
+
+
+def test_the_site_of_a_node_is_its_own_or_its_hosts_or_the_hosts_name(archive: Archive) -> None:
+    def site(node: str) -> object:
+        return archive("node", "show", node, "--json").json["site"]
+
+    assert (site("off1"), site("field1")) == ("alp2", "alp1")
+    assert archive.ok("host", "modify", "alp2", "--site", "town") == "Changed host alp2.\n"
+    assert archive.ok("host", "modify", "alp2", "--site", "town") == "No change.\n"
+    assert (site("off1"), site("off2"), site("field1")) == ("town", "town", "alp1")
+    assert "Site: town" in archive.ok("host", "show", "alp2")
+    archive.ok("node", "modify", "off1", "--site", "vault", "--host", "alp1")
+    assert (site("off1"), site("off2")) == ("vault", "town")
+    assert "Site: vault" in archive.ok("node", "show", "off1")
+    archive.ok("node", "modify", "off1", "--site", "")
+    assert site("off1") == "alp1"
+    archive.ok("node", "modify", "off1", "--host", "")
+    assert site("off1") is None
+    archive.fails(2, "host", "modify", "alp2", "--site", " town")
+    assert archive.ok("host", "modify", "alp2", "--site", "") == "Changed host alp2.\n"
+    assert site("off2") == "alp2"
+
+
+def test_a_new_host_does_not_get_the_site_of_a_deleted_one(archive: Archive) -> None:
+    archive.ok("host", "create", "old", "--site", "town")
+    host_id = archive.id("storagehost", "old")
+    archive.ok("host", "delete", "old", "--force")
+    assert archive.all("SELECT * FROM sync_host") == []
+    archive.insert("sync_host", host_id=host_id, site="town")  # as if another program had deleted it
+    archive.ok("host", "create", "new")
+    hosts = {row["name"]: row["site"] for row in archive("host", "list", "--json").json}
+    assert hosts["new"] == "new"
 
 
 def test_a_change_to_what_is_there_already_says_so(archive: Archive) -> None:

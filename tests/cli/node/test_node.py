@@ -29,7 +29,7 @@ def test_create_with_everything(archive: Archive) -> None:
             "--min-avail",
             "10.5 MB",
         ),
-        *("--notes", "the big one", "--absent-ok", "30", "--top-acq", "loose"),
+        *("--notes", "the big one", "--absent-ok", "30", "--top-acq", "loose", "--site", "barn"),
     )
     document = archive("node", "show", "arc1", "--imports", "--json").json
     (request,) = document.pop("imports")
@@ -47,6 +47,7 @@ def test_create_with_everything(archive: Archive) -> None:
         "auto_verify": 5,
         "absent_ok": 30,
         "top_acq": "loose",
+        "site": "barn",
         "io_class": "LustreQuota",
         "io_config": {"quota_id": 7, "quota_type": "group", "jobs": 2},
         "max_total_b": int(100.5 * 2**30),

@@ -1,0 +1,1 @@
+"""The commands `alpenhorn policy`, one in each module."""
