@@ -33,7 +33,8 @@ class NodeRow(NamedTuple):
     """A node.
 
     The `_gb` columns are in GiB.  `absent_ok`: number of days for which it may be absent, None for none.  `top_acq`:
-    the acquisition into which files at the top of its root are moved, None for none.
+    the acquisition into which files at the top of its root are moved, None for none.  `retired`: nothing is copied to
+    it, and its copies do not count.
     """
 
     id: int
@@ -56,6 +57,7 @@ class NodeRow(NamedTuple):
     address: str | None
     absent_ok: int | None
     top_acq: str | None
+    retired: bool = False
 
 
 class ActionRow(NamedTuple):
@@ -111,9 +113,13 @@ NODES = """
     SELECT n.id, n.name, g.name AS group__name, h.name AS host__name, n.root, n.active, n.archive, n.io_class,
            n.io_config, n.auto_import, n.auto_verify, n.max_total_gb, n.min_avail_gb, n.avail_gb,
            n.avail_gb_last_checked, n.notes, h.username, h.address, {absent_ok} AS absent_ok,
-           {top_acq} AS top_acq
+           {top_acq} AS top_acq, {retired} AS retired
     FROM storagenode n LEFT JOIN storagegroup g ON g.id = n.group_id LEFT JOIN storagehost h ON h.id = n.host_id
     {own} {where} ORDER BY n.name
+"""
+OWN = """
+    LEFT JOIN sync_node s ON s.node_id = n.id
+    LEFT JOIN sync_retirement t ON t.node_id = n.id AND t.cancelled <> 1
 """
 ACTIONS = """
     SELECT n.name AS node__name, g.name AS group__name, t.autosync, t.autoclean
@@ -170,13 +176,15 @@ def nodes(
             where=where,
             absent_ok="s.absent_ok" if own_tables else "NULL",
             top_acq="s.top_acq" if own_tables else "NULL",
-            own="LEFT JOIN sync_node s ON s.node_id = n.id" if own_tables else "",
+            retired="t.id IS NOT NULL" if own_tables else "0",
+            own=OWN if own_tables else "",
         ),
         tuple(terms.values()),
         group=_or_gone,
         active=bool,
         archive=bool,
         auto_import=bool,
+        retired=bool,
         avail_gb_last_checked=moment,
     )
 

@@ -18,7 +18,8 @@ class NodeFact(NamedTuple):
     it could not be written, None if they are not known to be unchanged.  `medium`: the random id of its
     medium; None if no run has seen it.  `separate`: no copy on it is a hard link to another.  `fault`: why
     the row is inconsistent; "" if it is not.  `top_acq`: the acquisition into which files at the top of its root
-    are moved; None or "" for none.
+    are moved; None or "" for none.  `retired`: nothing is copied to it, and its copies do not count; `releases`: its
+    copies are released once enough others exist.
     """
 
     id: int
@@ -42,6 +43,8 @@ class NodeFact(NamedTuple):
     separate: bool = False
     fault: Why = ""
     top_acq: str | None = None
+    retired: bool = False
+    releases: bool = False
 
 
 class Identity(NamedTuple):
