@@ -270,7 +270,7 @@ class Code(_Codes):
     RETIREMENT_RELEASE = "retirement-release", "{node} is retired, and enough good copies are elsewhere"
     """A run or `node retire --release` released the copy."""
     DECLARED_LOST = "declared-lost", "{node} was declared lost"
-    """`node retire --lost` recorded the copy as missing."""
+    """`node retire --lost` or `node replace` recorded the copy as missing."""
 
     # --- deletions
 
@@ -1447,7 +1447,7 @@ class Code(_Codes):
     ROOT_NOT_MOUNTED = (
         "root-not-mounted",
         "{root} has no file {marker}, which earlier runs found there; mount the storage of node {node}, or, to replace"
-        " it by another disk: alpenhorn node init {node}",
+        " it by another disk: alpenhorn node replace {node}",
     )
     """An empty mount point looks like this."""
     ROOT_OF_OTHER_NODE = (

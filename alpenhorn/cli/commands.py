@@ -81,6 +81,7 @@ COMMANDS = {
     "node manifest": "Write a list of the files on a node onto the node.",
     "node modify": "Change the properties of a node.",
     "node rename": "Rename a node.",
+    "node replace": "Use a new disk in place of a dead one.",
     "node retire": "Take a node out of use once its files are elsewhere.",
     "node risk": "Show what would be lost if a node died now.",
     "node scan": "Request a search of a node for files.",

@@ -142,6 +142,7 @@ OTHERS = {
     "init",
     "metrics",
     "node manifest",
+    "node replace",
     "notify test",
     "plan",
     "reconcile",

@@ -1,4 +1,4 @@
-"""Nodes that are lost and deleted: what is recorded, what is refused, and what if a disk comes back."""
+"""Nodes that are lost, replaced and deleted: what is recorded, what is refused, and what if a disk comes back."""
 
 import shutil
 import signal
@@ -153,6 +153,61 @@ def test_a_medium_that_a_run_uses_meanwhile_is_not_declared_lost(three):
     with pytest.raises(Refused, match="a run has used its medium"):
         lost.declare(three.index, node, before, three.index.now())
     assert copies(three, "old") == {"YY": 3}
+
+
+# --- replaced ------------------------------------------------------------------------------------------
+
+
+def test_a_dead_disk_is_replaced_by_one_command_and_a_run(three):
+    ids = three.files(200, "old")
+    shutil.copytree(three.root("old") / "many", three.root("safe") / "many")
+    for file_id in ids[:150]:
+        three.set_copy(file_id, "safe", "YY")
+    three.synced()
+    replace = ("node", "replace", "old", "--force")
+    refused(three.run(*replace), "its medium is there")
+    aside = unplug(three)
+    shutil.rmtree(three.root("old"))
+    refused(three.run(*replace), "no such directory")
+    three.root("old").mkdir()
+    refused(three.run(*replace, "--root", str(aside)), "is the old disk of node old")
+    refused(three.run(*replace, "--root", str(three.root("new"))), "is the disk of node new")
+    refused(three.run(*replace, host="there"), "it is on host here, and this is there")
+    assert copies(three, "old") == {"YY": 200}
+    said = done(three.run(*replace))
+    assert "Recorded 200 copies as missing" in said and "Requested 150 files from other nodes" in said
+    assert "Ran: alpenhorn node modify old --activate --init" in said
+    assert "50 copies cannot be brought back" in said
+    three.sync()
+    three.sync()
+    assert copies(three, "old") == {"YY": 150, "NY": 50}
+    assert not three.violations()
+    identity, medium = three.one(
+        "SELECT (SELECT value FROM sync_index WHERE name = 'identity'), medium FROM sync_medium m"
+        " JOIN storagenode n ON n.id = m.node_id WHERE n.name = 'old'"
+    )
+    text = (three.root("old") / ".alpenhorn/identity").read_text()
+    assert f"index={identity} medium={medium}" in text
+    # The old disk again: it is not taken for the new one.
+    shutil.rmtree(three.root("new"))
+    aside.rename(three.root("new"))
+    assert "node new" in three.sync().err
+    assert copies(three, "old") == {"YY": 150, "NY": 50}
+
+
+def test_an_old_disk_that_comes_back_before_the_first_run_is_checked(three):
+    ids = three.files(5, "old")
+    shutil.copytree(three.root("old") / "many", three.root("safe") / "many")
+    for file_id in ids:
+        three.set_copy(file_id, "safe", "YY")
+    three.synced()
+    aside = unplug(three)
+    done(three.run("node", "replace", "old", "--force"))
+    plug(three, aside)
+    three.sync()
+    three.sync()
+    assert copies(three, "old") == {"YY": 5} and three.pending() == 0
+    assert not three.violations()
 
 
 # --- deleted -------------------------------------------------------------------------------------------
