@@ -267,6 +267,13 @@ class Code(_Codes):
     LEFT_DISK_BEFORE_CHECK = "left-disk-before-check", "it left the disk again before it was checked"
     """It is restored from tape again."""
 
+    RETIREMENT_REQUEST = "retirement-request", "{node} is retired, and too few good copies are elsewhere"
+    """A run or `node retire` requested the file for another group."""
+    RETIREMENT_RELEASE = "retirement-release", "{node} is retired, and enough good copies are elsewhere"
+    """A run or `node retire --release` released the copy."""
+    DECLARED_LOST = "declared-lost", "{node} was declared lost"
+    """`node retire --lost` or `node replace` recorded the copy as missing."""
+
     # --- deletions
 
     COPY_STATE_CHANGED = "copy-state-changed", "its state was changed in the meantime"
@@ -447,6 +454,26 @@ class Code(_Codes):
     """Someone renamed a file to the path at the same time; that file is left alone."""
     COPY_NEWER_THAN_MANIFEST = "copy-newer-than-manifest", "it was modified after the manifest was written"
     """The node came back, and the file was changed elsewhere."""
+
+    # --- retirements
+
+    RETIREMENT_NO_GOOD_COPY = "retirement-no-good-copy", "no good copy of it is on any node"
+    """There is nothing to copy from; such files do not stop the rest."""
+    RETIREMENT_COPY_SUSPECT = (
+        "retirement-copy-suspect",
+        "all of its copies are suspect; the next run on the host of each checks it",
+    )
+    """Only a good copy is copied elsewhere."""
+    RETIREMENT_SOURCE_INACTIVE = (
+        "retirement-source-inactive",
+        "its good copies are on inactive nodes only ({nodes})",
+    )
+    """Nothing is pulled from an inactive node."""
+    RETIREMENT_NEEDS_GROUP = (
+        "retirement-needs-group",
+        "needs {copies} more, and no other group may take it; name one with --into GROUP",
+    )
+    """The groups of the retirement have the file already, or there are too few of them."""
 
     # --- repairs
 
@@ -735,6 +762,8 @@ class Code(_Codes):
     """A node named on the command line, or with import requests, is active and has no host."""
     NODE_LOCKED_BY_RUN = "node-locked-by-run", "another run ({run}) is working on it"
     """Only one run at a time works on a node."""
+    NODE_RETIRED = "node-retired", "node {node} is retired and receives nothing"
+    """`node retire --cancel` undoes that."""
     NODE_TAKEN_OFF = "node-taken-off", "it was deactivated or taken off this host during the run"
     """The node was edited."""
     NODE_MOVED = (
@@ -852,6 +881,12 @@ class Code(_Codes):
         "its group has no active node on any host",
     )
     """No run can carry out the request."""
+    GROUP_RETIRED = (
+        "group-retired",
+        "all active nodes of its group are retired ({nodes}); add a node to the group, cancel the request, or run:"
+        " alpenhorn node retire NODE --cancel",
+    )
+    """A retired node receives nothing."""
     REQUEST_GROUP_NOT_IN_INDEX = (
         "request-group-not-in-index",
         "its group is no longer in the index; cancel it with: alpenhorn request cancel ID",
@@ -1091,6 +1126,18 @@ class Code(_Codes):
         "{requests} for group {group}, which has no active node",
     )
     """No run carries them out until a node of the group is active."""
+    REQUESTS_FOR_RETIRED_GROUP = (
+        "requests-for-retired-group",
+        "{requests} for group {group}, whose active nodes are retired ({nodes})",
+    )
+    """No run carries them out until the group has another active node; `request cancel` removes them."""
+    RETIREMENT_STUCK = "retirement-stuck", "{files} on {node}, which is retired, cannot be copied elsewhere"
+    """`node retire NODE --list` gives the reason for each; the other files are copied."""
+    RETIREMENT_NOT_SERVED = (
+        "retirement-not-served",
+        "{copies} left on {node}, which is retired, and no run works on it",
+    )
+    """The node is inactive or has no host; if its disk is dead, use `node retire --lost`."""
     REQUESTS_FOR_EMPTY_GROUP = "requests-for-empty-group", "{requests} for group {group}, which has no node"
     """No run carries them out until the group has a node; `request cancel` removes them."""
     REQUESTS_WITHOUT_PLACE = (
@@ -1440,7 +1487,7 @@ class Code(_Codes):
     ROOT_NOT_MOUNTED = (
         "root-not-mounted",
         "{root} has no file {marker}, which earlier runs found there; mount the storage of node {node}, or, to replace"
-        " it by another disk: alpenhorn node init {node}",
+        " it by another disk: alpenhorn node replace {node}",
     )
     """An empty mount point looks like this."""
     ROOT_OF_OTHER_NODE = (

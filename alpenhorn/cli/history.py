@@ -30,12 +30,14 @@ from alpenhorn.cli.times import Duration, TimeOrDuration
 from alpenhorn.cli.usage_hints import HintingCommand, RightForm
 from alpenhorn.coordinator.run_states import RunState, run_states
 from alpenhorn.edits.history import prune as prune_old
+from alpenhorn.errors import NotFound
 from alpenhorn.listings import history as scan
 from alpenhorn.listings.history import EventRow, Old
 from alpenhorn.listings.runs import after
 from alpenhorn.model.events import FAILED, NO_FILE, NO_NODE
 from alpenhorn.reasons import code_in_json
 from alpenhorn.scan import names, patterns
+from alpenhorn.scan.names import NamedRow
 
 EVENTS = 200
 RUNS = 20
@@ -203,8 +205,8 @@ def _events(
     listing: ListOptions,
 ) -> None:
     index, form, limit = app.index, listing.form, listing.limit or EVENTS
-    nodes = [] if node_name is None else patterns.matching(index, "node", [node_name])
-    one_node = len(nodes) == 1
+    nodes, deleted = _nodes(app, node_name)
+    one_node = len(nodes) == 1 and not deleted
     root = names.root(index, nodes[0]) if one_node else None
     file = None if path is None else names.file(index, path, root)
     run = None if run_id is None else scan.run(index, run_id)
@@ -216,7 +218,7 @@ def _events(
             index,
             limit + 1,  # one more row shows whether there are older events
             file_id=None if file is None else file.id,
-            nodes=ids(nodes),
+            nodes=[*ids(nodes), *deleted],
             run_id=run_id,
             since=since,
         )
@@ -233,6 +235,19 @@ def _events(
         output.note(f"older events not shown; to show more: --limit {10 * limit}")
     shown = _event_columns(with_file=file is None, with_node=not one_node, with_run=run is None)
     listing.show(shown, rows, "No events.", optional=("Host", "Run"))
+
+
+def _nodes(app: App, name: str | None) -> tuple[list[NamedRow], list[int]]:
+    """Return the nodes that a name or pattern matches, and the ids of deleted ones.  Raises NotFound."""
+    if name is None:
+        return [], []
+    deleted = scan.deleted_nodes(app.index, name)
+    try:
+        return patterns.matching(app.index, "node", [name]), deleted
+    except NotFound:
+        if not deleted:
+            raise
+        return [], deleted
 
 
 def _show_run(line: RunLine, failures: Sequence[EventRow]) -> None:

@@ -219,7 +219,9 @@ def _missing(app: App, node: NodeFact, initialise: bool) -> Iterator[str]:
         yield f"it is not active; to activate it: alpenhorn node activate {name}"
     elif node.host:
         topology = topologies.load(app.index)
-        members = [one for one in topology.here(node.host) if one.group_id == node.group_id]
+        members = [
+            one for one in topology.here(node.host) if one.group_id == node.group_id and not one.retired
+        ]
         try:
             group_io(topology.groups[node.group_id], members)
         except StorageError as error:

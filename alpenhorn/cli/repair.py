@@ -127,6 +127,15 @@ def repair(
     ctx.exit(FAILED if repairs.unrepairable else DONE)
 
 
+def request_repairs(app: App, node: str) -> tuple[int, int]:
+    """Request the corrupt and missing copies of a node, as the command does; return the numbers of requests, and of
+    copies that cannot be repaired."""
+    topology = topologies.load(app.index)
+    with LongWork(app, "Looking for good copies of the files"):
+        repairs = _choose_sources(app.index, topology, (node,), frozenset(), replace=False)
+    return _request(app, topology, repairs), repairs.unrepairable
+
+
 def _question(repairs: Repairs) -> str:
     question = f"Request {output.count(repairs.files, 'file')}?"
     return f"{_changed(repairs)} be kept under another name.  {question}" if repairs.changed else question
@@ -143,7 +152,8 @@ def _choose_sources(
 
     Raises NotFound for an unknown node.
     """
-    selected = topology.named(nodes or sorted(node.name for node in topology.nodes.values()))
+    used = sorted(node.name for node in topology.nodes.values() if not node.retired)
+    selected = topology.named(nodes or used)
     planner = RepairPlanner(topology.nodes, topology.groups, remote_io, replace)
     repairs = Repairs()
     for node in selected:

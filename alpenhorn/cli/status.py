@@ -12,9 +12,18 @@ from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, ListOptions, listing_options
 from alpenhorn.cli.complete import GROUP, HOST, NODE, names_option
 from alpenhorn.cli.long_work import LongWork
-from alpenhorn.cli.status_columns import OPTIONAL, NodeStatusLine, node_columns, sum_columns, sums
+from alpenhorn.cli.status_columns import (
+    OPTIONAL,
+    RETIREMENTS,
+    NodeStatusLine,
+    node_columns,
+    retirement_line,
+    sum_columns,
+    sums,
+)
 from alpenhorn.errors import ATTENTION, DONE
 from alpenhorn.index.times import naive
+from alpenhorn.listings.retirements import RetirementStatus
 from alpenhorn.model.conditions import Condition
 from alpenhorn.monitoring.attention import Attention, Look, look
 from alpenhorn.scan import patterns
@@ -28,6 +37,7 @@ SUM_COLUMNS = sum_columns("Name")
 @names_option(NODE, "Only NODE, a name or a pattern")
 @names_option(GROUP, "Only nodes in GROUP, a name or a pattern")
 @names_option(HOST, "Only nodes on HOST, a name or a pattern")
+@click.option("-a", "--all", "all_", is_flag=True, help="Include retired nodes in the table.")
 @click.option("--attention", is_flag=True, help="Only nodes that need attention.")
 @click.option("--by", type=click.Choice(("host", "group")), help="One line for each host or group.")
 @click.option(
@@ -40,6 +50,7 @@ def status(
     nodes: tuple[str, ...],
     groups: tuple[str, ...],
     hosts: tuple[str, ...],
+    all_: bool,
     attention: bool,
     by: str | None,
     check: bool,
@@ -50,6 +61,9 @@ def status(
     changed by their owners, missing or suspect (Bad), and how long ago the last run ended, or for how long a disk is
     away that may be (see `alpenhorn node modify --absent-ok`).  Nodes that need attention come first; Items is
     the number of problems of each.  With --wide and in JSON there is more.
+
+    Retired nodes have a line of their own until they are deleted (see `alpenhorn node retire`); they are in the table
+    only with --all, or if they need attention.
 
     With --node, --group or --host, only problems of these nodes, groups or hosts are listed.  Files with too few good
     copies are not counted, because that takes long on a large archive.
@@ -80,12 +94,14 @@ def status(
         for line in _lines(seen)
         if all(not of or _place(line, kind) in of for kind, of in wanted.items())
         and (line.items or not attention)
+        and (all_ or line.items or not line.status.node.retired)
     ]
+    retirements = [one for one in seen.found.retirements if not nodes or one.node.name in wanted["node"]]
     if form is Format.TABLE:
         if check:
             output.line(_check(lines, items, empty=not seen.found.nodes))
         else:
-            _print(seen, lines, items, by, listing)
+            _print(seen, lines, items, retirements, by, listing)
     elif by is not None:
         listing.show(SUM_COLUMNS, sums(seen, lines, items, by))
     elif form.in_rows:
@@ -96,6 +112,7 @@ def status(
                 "attention": [_item_document(one) for one in items],
                 "conditions": [_condition_document(host, one) for host, one in seen.found.conditions],
                 "backup": seen.found.backups.newest and seen.found.backups.newest._asdict(),
+                "retirements": columns.documents(RETIREMENTS, retirements),
                 "nodes": columns.documents(NODE_COLUMNS, listing.pick(NODE_COLUMNS, lines)),
             }
         )
@@ -119,6 +136,7 @@ def _print(
     seen: Look,
     lines: Sequence[NodeStatusLine],
     items: Sequence[Attention],
+    retirements: Sequence[RetirementStatus],
     by: str | None,
     listing: ListOptions,
 ) -> None:
@@ -130,6 +148,10 @@ def _print(
     if items:
         output.line("Needs attention:")
         output.lines(f"  {one.line}" for one in items)
+        output.line("")
+    if retirements:
+        output.line("Retired:")
+        output.lines(f"  {retirement_line(one)}" for one in retirements)
         output.line("")
     if by is not None:
         shown = sum_columns(by.capitalize())

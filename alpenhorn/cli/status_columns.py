@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from shlex import quote
 from typing import NamedTuple
 
 from alpenhorn import formats
@@ -11,6 +12,7 @@ from alpenhorn.cli import output
 from alpenhorn.cli.columns import ListingColumn, column, flag, number, size
 from alpenhorn.cli.run_columns import run_document
 from alpenhorn.cli.storage_columns import gib_bytes
+from alpenhorn.listings.retirements import RetirementStatus
 from alpenhorn.listings.runs import RunRow
 from alpenhorn.listings.status import NodeStatus
 from alpenhorn.monitoring.attention import Attention, Look
@@ -127,6 +129,44 @@ def node_columns(wide: bool) -> tuple[ListingColumn, ...]:
         *counts,
         column("last_run", "Last run", _last_run, cell=_age),
     )
+
+
+RETIREMENTS = (
+    column("node", value="node.name"),
+    column("began"),
+    column("releases"),
+    column("declared_lost"),
+    column("left.files"),
+    column("left.size_b", value="left.bytes"),
+    column("missing"),
+    column("waiting"),
+    column("stuck"),
+    column("nowhere"),
+    column("compared", value="compared_at"),
+)
+
+
+def retirement_line(one: RetirementStatus) -> str:
+    """Return how far a retirement is, and the first command to run."""
+    name = one.node.name
+    if one.done:
+        first = f"alpenhorn node deactivate {quote(name)} && " if one.node.active else ""
+        return f"{name}: nothing is left on it; to remove it: {first}alpenhorn node delete {quote(name)}"
+    parts = []
+    if one.left.files:
+        copies = formats.count(one.left.files, "copy", "copies")
+        parts.append(f"{copies} ({output.size(one.left.bytes)}) left")
+    if one.missing:
+        parts.append(f"{one.missing} missing")
+    if one.waiting:
+        parts.append(f"{formats.count(one.waiting, 'file')} requested")
+    if one.stuck:
+        parts.append(f"{one.stuck} cannot be copied elsewhere")
+    if one.nowhere:
+        parts.append(f"of these {one.nowhere} without a good copy")
+    if one.left.files and not (one.waiting or one.stuck or one.releases):
+        parts.append("to be kept there (no --release)")
+    return f"{name}: {', '.join(parts)}; see: alpenhorn node retire {quote(name)}"
 
 
 def sum_columns(header: str) -> tuple[ListingColumn, ...]:

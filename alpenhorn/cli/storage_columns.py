@@ -76,6 +76,7 @@ NODE_COLUMNS = (
     column("absent_ok", value="node.absent_ok"),
     column("top_acq", value="node.top_acq"),
     column("site", value="node.site"),
+    column("retired", value="node.retired"),
     column("io_class", "Class", lambda line: _io_class(line.node)),
     column("root", "Root", "node.root"),
     column("io_config", value=lambda line: settings(line.node.io_config)),
@@ -146,10 +147,11 @@ def print_settings(io_config: str | None) -> None:
 
 
 def filter_options(command: CommandFunction) -> CommandFunction:
-    """Add the argument PATTERN, --active, --group and --host to a command that lists nodes."""
+    """Add the argument PATTERN, --active, --all, --group and --host to a command that lists nodes."""
     for decorate in (
         names_option(HOST, "Only nodes on HOST, a name or a pattern"),
         names_option(GROUP, "Only nodes in GROUP, a name or a pattern"),
+        click.option("-a", "--all", "all_", is_flag=True, help="Include retired nodes."),
         click.option("--active/--inactive", default=None, help="Only active, or only inactive, nodes."),
         click.argument("pattern", type=NODE, metavar="[PATTERN]", default="*"),
     ):
@@ -158,15 +160,19 @@ def filter_options(command: CommandFunction) -> CommandFunction:
 
 
 def chosen_nodes(
-    index: Index, pattern: str, active: bool | None, groups: Iterable[str], hosts: Iterable[str]
+    index: Index, pattern: str, active: bool | None, all_: bool, groups: Iterable[str], hosts: Iterable[str]
 ) -> list[storage.NodeRow]:
-    """Return the nodes that the options chose.  `groups`, `hosts`: names or patterns, none for all."""
+    """Return the nodes that the options chose.  `groups`, `hosts`: names or patterns, none for all.
+
+    `all_`: include retired nodes, which are left out unless one of them is named.
+    """
     in_groups = {row.name for row in patterns.matching(index, "group", groups)}
     on_hosts = {row.name for row in patterns.matching(index, "host", hosts)}
     return [
         row
         for row in storage.nodes(index, active=active)
         if patterns.matches(pattern, row.name)
+        and (all_ or not row.retired or row.name == pattern)
         and (not in_groups or row.group in in_groups)
         and (not on_hosts or row.host in on_hosts)
     ]

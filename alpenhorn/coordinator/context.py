@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
@@ -213,6 +214,11 @@ class Context:
         }
         for node_id in off:
             self.node_taken_off(node_id)
+        for node_id in self.ios:
+            row = rows.get(node_id)
+            if row is not None and row.retired and node_id not in self.planner.troubles.unwritable:
+                self.planner.trouble_at_node(node_id, Code.NODE_RETIRED(node=row.name))
+                self.withdraw(partial(_not_pulled_onto, node_id))
         nodes = rows | {node_id: self.node(node_id) for node_id in self.ios}
         if nodes != self.topology.nodes:
             self.topology = self.topology._replace(nodes=nodes)
@@ -226,6 +232,10 @@ class Context:
             and row.host == self.config.sync.host
             and row.root == self.node(row.id).root
         )
+
+
+def _not_pulled_onto(node_id: int, task: Task) -> bool:
+    return task.node_id != node_id or task.kind is not TaskKind.PULL
 
 
 def no_longer_separate(index: Index, nodes: Iterable[NodeFact], host: str) -> None:

@@ -90,7 +90,8 @@ class Deletions:
         work = _Work(node, self._deletable(node))
         if not work.deletable:
             return None
-        if not context.asked.allow_mass_delete:
+        # Who retired the node with --release was shown the number of its copies, and confirmed their deletion.
+        if not (context.asked.allow_mass_delete or node.releases):
             deleted = context.whole.deleted.get(node_id, 0)
             brake = apply_limit(self._deletable(node), context.config.sync, deleted)
             if brake.line:

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 
 def group_ios(topology: Topology, nodes: Sequence[NodeFact], report: Report) -> dict[int, Group]:
-    """Return the storage objects of the nodes' groups; report groups with faults, and leave them out."""
+    """Return the storage objects of the groups with the nodes that are not retired, since nothing is copied to the
+    others; report groups with faults, and leave them out."""
     groups: dict[int, Group] = {}
+    nodes = [node for node in nodes if not node.retired]
     for group_id in dict.fromkeys(node.group_id for node in nodes):
         group = topology.groups.get(group_id)
         if group is None:

@@ -134,7 +134,16 @@ class _Filing:
     def _made_from(self) -> str:
         """Return a digest of all that the requests depend on, beside the files."""
         columns = [
-            (node.id, node.group_id, node.host, node.active, node.archive, node.site, node.medium)
+            (
+                node.id,
+                node.group_id,
+                node.host,
+                node.active,
+                node.archive,
+                node.retired,
+                node.site,
+                node.medium,
+            )
             for node in sorted(self.nodes.values(), key=lambda node: node.id)
         ]
         with_room = sorted(

@@ -301,7 +301,8 @@ def deletions(here: Preview) -> Iterator[Item]:
     for node in found.workable:
         free_b = found.free_b[node.id]
         chosen, counted = (Deletable(here.index, node, relied_on, free_b, here.now, NO_RUN) for _ in range(2))
-        braked = "" if here.asked.allow_mass_delete or not chosen else apply_limit(counted, config, 0).line
+        unlimited = here.asked.allow_mass_delete or node.releases or not chosen
+        braked = "" if unlimited else apply_limit(counted, config, 0).line
         for page in chosen.pages():
             chosen.deleting(page.may)
             for fact in page.may:
@@ -349,8 +350,10 @@ def _not_pulled_here(here: Preview) -> Iterator[Item]:
 
 
 def _groups_here(found: Probed) -> set[int]:
-    """Return the ids of the groups of the selected nodes, without those that are not in the index."""
-    return {node.group_id for node in found.selected} & found.topology.groups.keys()
+    """Return the ids of the groups of the selected nodes that are not retired, without those that are not in the
+    index."""
+    taking = {node.group_id for node in found.selected if not node.retired}
+    return taking & found.topology.groups.keys()
 
 
 def _why_not_here(topology: topologies.Topology, group_id: int) -> Reason:
@@ -359,6 +362,9 @@ def _why_not_here(topology: topologies.Topology, group_id: int) -> Reason:
         return Code.REQUEST_GROUP_NOT_IN_INDEX()
     hosts = topology.hosts_of(group_id)
     if not hosts:
+        retired = topology.retired_in(group_id)
+        if retired:
+            return Code.GROUP_RETIRED(nodes=", ".join(retired))
         return Code.GROUP_WITHOUT_NODE_ANYWHERE()
     return Code.REQUEST_FOR_OTHER_HOST(hosts=" or ".join(hosts))
 

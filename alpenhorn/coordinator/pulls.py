@@ -71,7 +71,7 @@ class Pulls:
         return []
 
     def _withdraw_outdated(self) -> None:
-        """Withdraw waiting tasks whose bandwidth limit changed or whose nodes were taken off."""
+        """Withdraw waiting tasks whose bandwidth limit changed or whose nodes were taken off or take no more."""
         for task in self._limited.outdated():
             self.task_withdrawn(task)
             self.context.changed = True
@@ -81,6 +81,8 @@ class Pulls:
     def _is_wanted(self, task: Task) -> bool:
         assert isinstance(task.job, PullJob)
         source = self.context.topology.nodes.get(task.job.source.id)
+        if task.node_id in self.context.planner.troubles.unwritable:
+            return False
         return (
             source is not None and source.active and not {source.id, task.node_id} & self.context.gone.keys()
         )

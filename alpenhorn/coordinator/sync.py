@@ -265,6 +265,12 @@ class _Session:
                 self._separate(context)
             if self.asked.wants("pull"):
                 self._file_requests(context)
+            if not self.asked.changes_nothing and any(
+                node.retired for node in context.topology.nodes.values()
+            ):
+                from alpenhorn.coordinator import retirement  # few archives have a retired node
+
+                retirement.carry_on(context, self._may_start)
             if self.watcher.interval is not None and self.asked.wants("pull"):
                 self._expect_pulls(context)
             self._run_worklists(context, self._worklists(context), self._may_start)

@@ -147,8 +147,11 @@ def _groups(topology: Topology, here: Sequence[NodeFact]) -> Iterator[Finding]:
                 f"alpenhorn node modify {quote(members[0].name)} --group GROUP",
             )
             continue
+        taking = [node for node in members if not node.retired]
+        if not taking:
+            continue
         try:
-            group_io(group, members)
+            group_io(group, taking)
         except StorageError as error:
             yield Finding(Level.FAIL, error.reason)
 

@@ -32,6 +32,7 @@ INTEGERS = _names(
     " group_to_id node_from_id completed cancelled recurse register autosync autoclean exit_status done failed bytes"
     " pid target_id reserved_b run_id fence subject_id count tries compared event_id files generation"
     " next_generation separate looked lost copies sites min_age priority policy_id required place begun_at part"
+    " releases declared_lost stuck nowhere"
 )
 FLOATS = _names("max_total_gb min_avail_gb avail_gb")
 TEXTS = _names(
@@ -42,6 +43,7 @@ TEXTS = _names(
 DATES = _names(
     "avail_gb_last_checked registered last_update timestamp transfer_started transfer_completed started ended expires"
     " last next verified pinned until renamed asked at seen wrong changed began reported news_at swept"
+    " compared_at deleted"
 )
 
 # Substitutes in columns that are sorted, added up or shown everywhere.  A copy with an unknown state is suspect and not
@@ -52,7 +54,10 @@ STAND_INS: dict[str, Any] = {
     **dict.fromkeys(("name", "path"), UNREADABLE),
     **dict.fromkeys(_names("blame error what why kind state purpose value nodes"), ""),
     **dict.fromkeys(
-        _names("count fence tries reserved_b event_id files done failed bytes looked lost compared"), 0
+        _names(
+            "count fence tries reserved_b event_id files done failed bytes looked lost compared stuck nowhere"
+        ),
+        0,
     ),
     "generation": 0,
 }

@@ -444,6 +444,43 @@ class SyncBackoff(SyncTable):
         indexes = ((("host", "kind", "subject_id"), True),)
 
 
+class SyncRetirement(SyncTable):
+    """A retired node: it is a source, but its copies do not count for deletions, and nothing is copied to it.
+
+    `releases`: runs release its copies once enough others exist; `declared_lost`: its medium is gone; `cancelled`: it
+    is not retired any more, but some of its requests or releases may not be undone yet.  `compared_at`
+    and `event_id`: when its copies were last compared with those elsewhere, and the newest event at that time; `stuck`
+    and `nowhere`: numbers of its files that could not be requested, and that have no good copy anywhere, at that time.
+    """
+
+    node_id = pw.IntegerField(unique=True)
+    began = pw.DateTimeField()
+    releases = pw.BooleanField(default=False)
+    declared_lost = pw.BooleanField(default=False)
+    cancelled = pw.BooleanField(default=False)
+    compared_at = pw.DateTimeField(null=True)
+    event_id = pw.BigIntegerField(default=0)
+    stuck = pw.IntegerField(default=0)
+    nowhere = pw.IntegerField(default=0)
+
+
+class SyncRetirementGroup(SyncTable):
+    """A group into which the files of a retired node are requested."""
+
+    node_id = pw.IntegerField()
+    group_id = pw.IntegerField()
+
+    class Meta:
+        indexes = ((("node_id", "group_id"), True),)
+
+
+class SyncDeletedNode(SyncTable):
+    """A node that was deleted from the index.  The events about it have the node id -`id`."""
+
+    name = pw.CharField(max_length=64, index=True)
+    deleted = pw.DateTimeField()
+
+
 class SyncEvent(SyncTable):
     """The history of copies: event and reason.  Rows are only added."""
 
@@ -492,4 +529,7 @@ SYNC_TABLES: tuple[type[TableModel], ...] = (
     SyncPolicyAcq,
     SyncPolicyGroup,
     SyncPolicySweep,
+    SyncRetirement,
+    SyncRetirementGroup,
+    SyncDeletedNode,
 )

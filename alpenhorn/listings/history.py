@@ -16,10 +16,12 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import known_moment
 from alpenhorn.listings.runs import COLUMNS, RunRow, run_rows
 from alpenhorn.reasons import Reason, recorded
+from alpenhorn.scan import patterns
 
 
 class EventRow(NamedTuple):
-    """An event.  `path` and `node` None: the row of the file or node was removed; `run_id` None: not by a run."""
+    """An event.  `path` and `node` None: the row of the file or node was removed by another program; `run_id` None: not
+    by a run."""
 
     at: datetime
     run_id: int | None
@@ -56,12 +58,14 @@ class Old(NamedTuple):
 
 # The newest first, in the order of the index; other tables are joined to these rows only.
 EVENTS = """
-    SELECT e.id, e.at, e.run_id, r.host, e.file_id, a.name AS acq__name, f.name, e.node_id, n.name AS node__name,
+    SELECT e.id, e.at, e.run_id, r.host, e.file_id, a.name AS acq__name, f.name, e.node_id,
+           COALESCE(n.name, w.name) AS node__name,
            e.what, e.why, e.code
     FROM (SELECT * FROM sync_event WHERE {condition} ORDER BY {order} LIMIT ?) e
     LEFT JOIN archivefile f ON f.id = e.file_id
     LEFT JOIN archiveacq a ON a.id = f.acq_id
     LEFT JOIN storagenode n ON n.id = e.node_id
+    LEFT JOIN sync_deleted_node w ON w.id = -e.node_id
     LEFT JOIN sync_run r ON r.id = e.run_id
     ORDER BY {order_after}
 """
@@ -136,6 +140,15 @@ def events(
         )
         for row in found[-limit:]
     ]
+
+
+def deleted_nodes(index: Index, pattern: str) -> list[int]:
+    """Return the ids that events have about nodes that were deleted, whose names match a pattern."""
+    where, values = patterns.condition("name", pattern)
+    rows = index.execute(
+        f"SELECT id, name FROM sync_deleted_node WHERE {where} ORDER BY id", values
+    ).fetchall()
+    return [-id for id, name in rows if patterns.matches(pattern, name)]
 
 
 def runs(index: Index, limit: int, since: datetime | None = None) -> list[RunRow]:

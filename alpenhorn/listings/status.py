@@ -14,11 +14,12 @@ from typing import NamedTuple
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import EPOCH, moment
-from alpenhorn.listings import absences, backups, host_runs, kept_releases, storage
+from alpenhorn.listings import absences, backups, host_runs, kept_releases, retirements, storage
 from alpenhorn.listings.absences import Absence
 from alpenhorn.listings.backups import Backups
 from alpenhorn.listings.host_runs import HostRuns
 from alpenhorn.listings.kept_releases import Kept
+from alpenhorn.listings.retirements import RetirementStatus
 from alpenhorn.listings.runs import COLUMNS, RunRow, run_rows
 from alpenhorn.listings.states import CONDITIONS, changed
 from alpenhorn.listings.stats import fullness
@@ -105,7 +106,7 @@ class Status(NamedTuple):
     `runs`: the last runs of all hosts, newest first; `hosts`, `groups`: names of all hosts and groups.  `restored`: why
     deletions are suspended on this index, "" if they are not; `media`: of nodes that were found changed; `conditions`:
     lasting problems, with the hosts whose runs have them.  `host_runs`: of the hosts with active nodes; `pending`: the
-    pending requests by source and group.
+    pending requests by source and group.  `retirements`: of retired nodes.
     """
 
     nodes: list[NodeStatus]
@@ -121,6 +122,7 @@ class Status(NamedTuple):
     conditions: list[tuple[str, Condition]]
     host_runs: list[HostRuns]
     pending: list[storage.PendingTransfersRow]
+    retirements: list[RetirementStatus]
 
     @property
     def now(self) -> datetime:
@@ -198,7 +200,8 @@ def status(index: Index, evidence: Evidence) -> Status:
     ids = [node.id for node in rows]
     wrong = _wrong(index, ids)
     bad = sorted({node_id for node_id, has in wrong if has in ("X", "N")})
-    mendable = _mendable(index, bad)
+    retired = {node.id for node in rows if node.retired}
+    mendable = _mendable(index, [node_id for node_id in bad if node_id not in retired])
     altered = _changed(index, sorted({node_id for node_id, has in wrong if has == "X"}))
     good = _good_bytes(index, [node.id for node in rows if node.max_total_gb or node.avail_gb is not None])
     imports: dict[int, int] = dict(index.execute(IMPORTS).fetchall())
@@ -255,6 +258,7 @@ def status(index: Index, evidence: Evidence) -> Status:
         conditions.of_all(index),
         of_hosts,
         pending,
+        retirements.load(index, rows, outgoing),
     )
 
 

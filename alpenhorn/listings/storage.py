@@ -38,7 +38,7 @@ class NodeRow(NamedTuple):
 
     The `_gb` columns are in GiB.  `absent_ok`: number of days for which it may be absent, None for none.  `top_acq`:
     the acquisition into which files at the top of its root are moved, None for none.  `site`: its own site, or that of
-    its host; None without both.
+    its host; None without both.  `retired`: nothing is copied to it, and its copies do not count.
     """
 
     id: int
@@ -62,6 +62,7 @@ class NodeRow(NamedTuple):
     absent_ok: int | None
     top_acq: str | None
     site: str | None
+    retired: bool = False
 
 
 class ActionRow(NamedTuple):
@@ -118,11 +119,14 @@ NODES = """
     SELECT n.id, n.name, g.name AS group__name, h.name AS host__name, n.root, n.active, n.archive, n.io_class,
            n.io_config, n.auto_import, n.auto_verify, n.max_total_gb, n.min_avail_gb, n.avail_gb,
            n.avail_gb_last_checked, n.notes, h.username, h.address, {absent_ok} AS absent_ok,
-           {top_acq} AS top_acq, {site} AS site
+           {top_acq} AS top_acq, {site} AS site, {retired} AS retired
     FROM storagenode n LEFT JOIN storagegroup g ON g.id = n.group_id LEFT JOIN storagehost h ON h.id = n.host_id
     {own} {where} ORDER BY n.name
 """
-OWN = "LEFT JOIN sync_node s ON s.node_id = n.id LEFT JOIN sync_host t ON t.host_id = n.host_id"
+OWN = """
+    LEFT JOIN sync_node s ON s.node_id = n.id LEFT JOIN sync_host t ON t.host_id = n.host_id
+    LEFT JOIN sync_retirement r ON r.node_id = n.id AND r.cancelled <> 1
+"""
 ACTIONS = """
     SELECT n.name AS node__name, g.name AS group__name, t.autosync, t.autoclean
     FROM storagetransferaction t JOIN storagenode n ON n.id = t.node_from_id
@@ -184,6 +188,7 @@ def nodes(
             absent_ok="s.absent_ok" if own_tables else "NULL",
             top_acq="s.top_acq" if own_tables else "NULL",
             site=SITE if own_tables else "h.name",
+            retired="r.id IS NOT NULL" if own_tables else "0",
             own=OWN if own_tables else "",
         ),
         tuple(terms.values()),
@@ -191,6 +196,7 @@ def nodes(
         active=bool,
         archive=bool,
         auto_import=bool,
+        retired=bool,
         avail_gb_last_checked=moment,
     )
 

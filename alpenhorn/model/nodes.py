@@ -18,7 +18,8 @@ class NodeFact(NamedTuple):
     it could not be written, None if they are not known to be unchanged.  `medium`: the random id of its
     medium; None if no run has seen it.  `separate`: no copy on it is a hard link to another.  `fault`: why
     the row is inconsistent; "" if it is not.  `top_acq`: the acquisition into which files at the top of its root
-    are moved; None or "" for none.  `site`: where its storage is; None if that is not known.
+    are moved; None or "" for none.  `site`: where its storage is; None if that is not known.  `retired`: nothing is
+    copied to it, and its copies do not count; `releases`: its copies are released once enough others exist.
     """
 
     id: int
@@ -43,6 +44,8 @@ class NodeFact(NamedTuple):
     fault: Why = ""
     top_acq: str | None = None
     site: str | None = None
+    retired: bool = False
+    releases: bool = False
 
 
 class Identity(NamedTuple):

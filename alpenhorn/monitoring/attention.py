@@ -132,6 +132,7 @@ def items(found: Status, states: Mapping[int, RunState], backup_within_s: float)
             f"alpenhorn request show {failing.example}",
         )
     yield from _stranded_requests(found)
+    yield from _retirements(found)
     for node in found.nodes:
         yield from _node_attention(node, found)
     yield from _conditions(found)
@@ -266,12 +267,41 @@ def _stranded_requests(found: Status) -> Iterator[Attention]:
         )
     for group, files in sorted(into.items()):
         nodes = groups.get(group, [])
-        if any(node.node.active or _may_be_away(node, found) for node in nodes):
+        serving = [node for node in nodes if not node.node.retired]
+        if any(node.node.active or _may_be_away(node, found) for node in serving):
+            continue
+        if retired := [node.node.name for node in nodes if node.node.retired and node.node.active]:
+            yield Attention(
+                Code.REQUESTS_FOR_RETIRED_GROUP(
+                    requests=_waits(files), group=group, nodes=", ".join(retired)
+                ),
+                f"alpenhorn group show {quote(group)}",
+                group=group,
+            )
             continue
         code = Code.REQUESTS_FOR_IDLE_GROUP if nodes else Code.REQUESTS_FOR_EMPTY_GROUP
         yield Attention(
             code(requests=_waits(files), group=group), f"alpenhorn group show {quote(group)}", group=group
         )
+
+
+def _retirements(found: Status) -> Iterator[Attention]:
+    for one in found.retirements:
+        name = quote(one.node.name)
+        if one.stuck:
+            text = formats.count(one.stuck, "file", "files")
+            yield _of_node(
+                one.node,
+                Code.RETIREMENT_STUCK(files=text, node=one.node.name),
+                f"alpenhorn node retire {name} --list",
+            )
+        if not one.served and not one.done:
+            text = formats.count(one.left.files + one.missing, "copy is", "copies are")
+            yield _of_node(
+                one.node,
+                Code.RETIREMENT_NOT_SERVED(copies=text, node=one.node.name),
+                f"alpenhorn node activate {name}",
+            )
 
 
 def _waits(requests: int) -> str:

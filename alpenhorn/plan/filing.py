@@ -1,8 +1,8 @@
 """Which requests policies want for a file, and from where.
 
-Copies count by the index: good, not released, not being deleted, on active archive nodes, and of several nodes on one
-medium one.  When a node was last seen does not matter, as it does for deletions: a disk that is away for a week is no
-reason to copy everything on it again.  Suspect copies and pending requests count as on their way, until a check or a
+Copies count by the index: good, not released, not being deleted, on active archive nodes that are not retired, and of
+several nodes on one medium one.  When a node was last seen does not matter, as it does for deletions: a disk that is
+away for a week is no reason to copy everything on it again.  Suspect copies and pending requests count as on their way, until a check or a
 pull has settled them.
 
 A host creates only requests into groups with a node of its own.  Another host may have to create the rest, so a copy
@@ -30,7 +30,7 @@ def receivers(nodes: Iterable[NodeFact]) -> dict[int, tuple[int, ...]]:
     found: dict[int, list[int]] = {}
     other: set[int] = set()
     for node in sorted(nodes, key=lambda node: node.id):
-        if not node.active:
+        if not node.active or node.retired:
             continue
         if node.archive and node.host and not node.fault:
             found.setdefault(node.group_id, []).append(node.id)
@@ -54,7 +54,7 @@ def _on_separate_media(file: PolicyFile, nodes: Mapping[int, NodeFact], states: 
     media: set[str] = set()
     for copy in file.copies:
         node = nodes.get(copy.node_id)
-        if node is None or not (node.active and node.archive) or node.id in found:
+        if node is None or not (node.active and node.archive) or node.retired or node.id in found:
             continue
         if copy.has_file not in states or copy.wants_file == WantsFile.NO or copy.leaving:
             continue

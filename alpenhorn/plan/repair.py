@@ -107,6 +107,8 @@ class RepairPlanner:
         """Return why nothing can be pulled onto a node, "" if it can."""
         if node.group_id not in self.groups:
             return Code.GROUP_NOT_IN_INDEX(node=node.name)
+        if node.retired:
+            return Code.NODE_RETIRED(node=node.name)
         if not node.active:
             return Code.DESTINATION_INACTIVE(node=node.name)
         if not node.host:

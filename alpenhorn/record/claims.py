@@ -108,7 +108,8 @@ def _already_present(index: Index, wanted: Sequence[PullDecision]) -> set[tuple[
         for marks, some in in_chunks(in_group):
             file_ids = index.values(
                 "SELECT c.file_id FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id"
-                f" WHERE n.group_id = ? AND c.has_file = 'Y' AND c.file_id IN ({marks})",
+                f" WHERE n.group_id = ? AND c.has_file = 'Y' AND c.file_id IN ({marks})"
+                " AND n.id NOT IN (SELECT node_id FROM sync_retirement WHERE cancelled <> 1)",
                 (group_id, *some),
             )
             found.update((file_id, group_id) for file_id in file_ids)

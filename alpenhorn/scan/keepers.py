@@ -21,9 +21,11 @@ EVERY_NODE = f"""
     SELECT n.id, n.name, n.group_id, n.active, n.archive, n.root, h.name AS host__name,
            (SELECT value FROM sync_index WHERE name = 'restored') AS restored__value,
            (SELECT COUNT(*) FROM sync_policy) AS policies__count,
-           m.medium, m.seen, m.wrong, m.why, m.distrust, m.separate, {SITE} AS site
+           m.medium, m.seen, m.wrong, m.why, m.distrust, m.separate, {SITE} AS site,
+           r.id IS NOT NULL AS retired
     FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN sync_medium m ON m.node_id = n.id
     LEFT JOIN sync_node s ON s.node_id = n.id LEFT JOIN sync_host t ON t.host_id = n.host_id
+    LEFT JOIN sync_retirement r ON r.node_id = n.id AND r.cancelled <> 1
 """
 # The node itself, and all nodes that may have keepers.
 NODES = f"{EVERY_NODE} WHERE n.id = ? OR (n.active = 1 AND n.archive = 1) ORDER BY n.id"
@@ -51,6 +53,7 @@ class _KeeperRow(NamedTuple):
     distrust: str | None
     separate: bool | None
     site: str | None
+    retired: bool
     fault: Why = ""
 
 
@@ -92,7 +95,7 @@ class KeeperNodes:
         self.restored = ""
         self.policies = False
         sql, values = (f"{EVERY_NODE} ORDER BY n.id", ()) if every else (NODES, (node_id,))
-        rows = index.facts(_KeeperRow, sql, values, active=bool, archive=bool)
+        rows = index.facts(_KeeperRow, sql, values, active=bool, archive=bool, retired=bool)
         self.now = index.now()
         own = next((row for row in rows if row.id == node_id), None)
         for row in rows:
@@ -116,6 +119,10 @@ class KeeperNodes:
                     or _why_uncounted(row, self.now, evidence)
                     or (_why_linked(row, own) if own is not None else "")
                 )
+
+    def counting(self) -> list[int]:
+        """Return the ids of the archive nodes whose copies count, one for each medium."""
+        return [id for id, _ in self.counted(tuple((id, False) for id in sorted(self.archives))).others]
 
     def counted(self, good: Good) -> CountedCopies:
         """Return which good copies of a file count, in the order of the nodes."""
@@ -148,6 +155,8 @@ def _why_uncounted(node: _KeeperRow, now: datetime.datetime, evidence: Evidence)
     """Return why the copies on a node do not count; "" if they do."""
     if not node.active:
         return "not active"
+    if node.retired:
+        return "retired"
     remedy = f" (run `alpenhorn sync` on host {node.host})" if node.host else ""
     if node.wrong is not None:
         return f"left out since {_shown_time(node.wrong)}: {node.why or 'not in the expected state'}"

@@ -33,6 +33,7 @@ AT_GROUP = f"""
     FROM archivefilecopyrequest r
     JOIN archivefilecopy c ON c.file_id = r.file_id
     JOIN storagenode n ON n.id = c.node_id AND n.group_id = r.group_to_id
+      AND n.id NOT IN (SELECT node_id FROM sync_retirement WHERE cancelled <> 1)
     LEFT JOIN sync_verification v ON v.node_id = c.node_id AND v.file_id = c.file_id AND c.has_file = 'X'
     WHERE {RANGE}
 """

@@ -16,9 +16,11 @@ NODES = """
     SELECT n.id, n.name, n.root, n.group_id, h.name AS host__name, h.username, h.address, n.active, n.archive,
            n.io_class, n.io_config, n.max_total_gb, n.min_avail_gb, n.avail_gb, n.auto_import, n.auto_verify,
            m.medium, COALESCE(m.separate, 0) AS separate, s.top_acq, {site} AS site,
+           r.id IS NOT NULL AS retired, COALESCE(r.releases, 0) AS releases,
            CASE WHEN {recorded_host} = {host} AND {recorded_root} = {root} THEN s.manifest END AS manifest
     FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN sync_node s ON s.node_id = n.id
     LEFT JOIN sync_medium m ON m.node_id = n.id LEFT JOIN sync_host t ON t.host_id = n.host_id
+    LEFT JOIN sync_retirement r ON r.node_id = n.id AND r.cancelled <> 1
 """
 # The site of a node `s` (sync_node): its own, or that of its host `h` and `t` (sync_host).
 SITE = "COALESCE(s.site, t.site, h.name)"
@@ -38,14 +40,19 @@ class Topology(NamedTuple):
         )
 
     def hosts_of(self, group_id: int) -> list[str]:
-        """Return the hosts with active nodes of a group, sorted; empty if no run carries out requests into it."""
+        """Return the hosts with active nodes of a group that are not retired, sorted; empty if no run carries out
+        requests into it."""
         return sorted(
             {
                 node.host
                 for node in self.nodes.values()
-                if node.group_id == group_id and node.active and node.host
+                if node.group_id == group_id and node.active and node.host and not node.retired
             }
         )
+
+    def retired_in(self, group_id: int) -> list[str]:
+        """Return the names of the retired nodes of a group, sorted."""
+        return sorted(node.name for node in self.nodes.values() if node.group_id == group_id and node.retired)
 
     def called_as_in(self, before: Topology) -> Topology:
         """Return this topology with the names of nodes in `before`, so that a node renamed during a run keeps its name
@@ -76,7 +83,10 @@ def load(index: Index) -> Topology:
         root=in_bytes("n.root"),
         site=SITE,
     )
-    nodes = {node.id: _sortable(node) for node in index.facts(NodeFact, sql, separate=bool)}
+    nodes = {
+        node.id: _sortable(node)
+        for node in index.facts(NodeFact, sql, separate=bool, retired=bool, releases=bool)
+    }
     groups = {
         group.id: group._replace(name=_called(group.id, group.name))
         for group in index.facts(GroupFact, "SELECT id, name, io_class, io_config FROM storagegroup")

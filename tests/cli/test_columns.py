@@ -314,6 +314,7 @@ LISTED = {
     "history --run": "1",
     "host list": "",
     "node list": "",
+    "node retire --list": "src",
     "node risk --list": "src",
     "node stats": "",
     "plan": "",

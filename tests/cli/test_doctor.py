@@ -101,7 +101,7 @@ def test_doctor_on_a_sound_host_only_passes(sound: Archive) -> None:
         "[sync] host in",
         "here.log",
         "can be reached",
-        "alpenhorn 2, sync 6",
+        "alpenhorn 2, sync 7",
         "byte for byte",
         "clock",
         "the index is writable",

@@ -42,6 +42,7 @@ ARGUMENTS = {
     "host list": [""],
     "host show": ["here", "here --node-details --node-stats"],
     "node list": ["", "--active"],
+    "node retire --list": ["src", "dst"],
     "node risk": ["src", "dst"],
     "node risk --list": ["src", "dst"],
     "node show": ["src", "src --all", "src --actions --imports --stats --transfers"],
@@ -166,6 +167,18 @@ def test_every_document_has_the_shape_that_the_readme_gives(archive: Archive) ->
             archive.do("UPDATE sync_run SET ending = 'stopped as asked', counts = ?", work)
             archive.do("UPDATE storagenode SET auto_verify = 5 WHERE name = 'dst'")
             archive.do("UPDATE storagenode SET active = 0 WHERE name = 'src'")
+            archive.insert(
+                "sync_retirement",
+                node_id=archive.id("storagenode", "far"),
+                began="2026-07-22 12:00:00",
+                releases=1,
+                declared_lost=0,
+                cancelled=0,
+                compared_at="2026-07-22 12:00:00",
+                event_id=1,
+                stuck=1,
+                nowhere=0,
+            )
             archive.do("UPDATE sync_medium SET seen = '2026-01-02 03:04:05'")
         shape = shapes.named[command]
         seen: set[str] = set()

@@ -35,6 +35,7 @@ STANDS_FOR = {
     "only": " --node NODE",
     "wrong": "suspect",
     "failing.example": "ID",
+    "quote(root)": "DIR",
     "self.option": "--io-var jobs=VALUE",
     "_often(every)": "every 5 minutes",
     "'it' if files == 1 else 'them'": "them",

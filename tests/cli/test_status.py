@@ -71,7 +71,13 @@ def test_status_says_that_nothing_needs_attention(archive: Archive) -> None:
 
 def test_an_empty_index(empty: Archive) -> None:
     assert empty.ok("status").startswith("No nodes")
-    assert empty("status", "--json").json == {"attention": [], "backup": None, "conditions": [], "nodes": []}
+    assert empty("status", "--json").json == {
+        "attention": [],
+        "backup": None,
+        "conditions": [],
+        "retirements": [],
+        "nodes": [],
+    }
 
 
 def test_wrong_copies_come_first_with_the_command_that_lists_them(archive: Archive) -> None:

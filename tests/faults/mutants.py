@@ -32,6 +32,18 @@ def linked() -> None:
     patch(keepers, "_why_uncounted", unfit)
 
 
+def retired() -> None:
+    """Copies on retired nodes also count."""
+    from alpenhorn.scan import keepers
+
+    right = keepers._why_uncounted
+
+    def unfit(node, *rest):
+        return right(node._replace(retired=False), *rest)
+
+    patch(keepers, "_why_uncounted", unfit)
+
+
 def exchanged() -> None:
     """A different medium is accepted as the expected one."""
     from alpenhorn.plan import media
@@ -185,6 +197,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
     for mutant in (
         unseen,
         linked,
+        retired,
         exchanged,
         rolled_back,
         restored,

@@ -334,6 +334,17 @@ def disks_that_died(world: World) -> None:
     world.release_all(FIELD)
 
 
+def disks_retired(world: World) -> None:
+    """Both disks of other hosts are retired and thrown away before their files are elsewhere, and the copies on field
+    are released."""
+    for key in ("v2", "v3"):
+        done = world.archive.run("node", "retire", key, "--into", "v1", "--force", host="a")
+        assert done.status == 0, done
+        world.unplug(key)
+        world.destroy(key)
+    world.release_all(FIELD)
+
+
 def disks_exchanged(world: World) -> None:
     """Both disks of other hosts are exchanged for empty ones, which no run has read yet."""
     for key in ("v2", "v3"):
@@ -531,6 +542,7 @@ def site_burned_down(world: World) -> Act:
         ("rolled_back", disks_rolled_back),
         ("restored", index_restored),
         ("linked", disk_linked),
+        ("retired", disks_retired),
         ("found", file_found),
         ("cloned", clone_plugged_in),
         ("unfenced", claims_taken_over),

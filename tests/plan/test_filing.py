@@ -148,6 +148,14 @@ def test_two_nodes_on_one_medium_have_one_copy() -> None:
     assert present_on(file((1, "YY"), (2, "YY"), (3, "YY")), nodes) == [1, 3]
 
 
+def test_a_retired_node_is_a_source_and_neither_counts_nor_receives() -> None:
+    nodes = (node(1, retired=True), node(2), node(3, "there", retired=True), node(4, "there"))
+    assert groups(file((1, "YY")), policy(1), nodes=nodes) == [20]
+    assert groups(file((1, "YY")), policy(2, sites=2), nodes=nodes) == [20]
+    (made,) = requests(file((1, "YY")), [policy(1)], world(nodes))
+    assert made.node_from == 1
+
+
 def test_the_source_is_the_cheapest_copy_that_stays() -> None:
     near = node(5, "near", site="here")
     to = world((*NODES, near))

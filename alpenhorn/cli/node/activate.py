@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 import click
 
 from alpenhorn.cli import output
@@ -31,5 +33,10 @@ def activate(app: App, name: str, host: str | None, root: str | None) -> None:
     real = real_roots(app, name, values, before)
     edited = edit_node.modify(app.index, found.id, values, {}, app.stamp(), real=real)
     output.line(f"Node {name} is active." if edited.changed else f"No change: node {name} is already active.")
+    if before.retired:
+        output.note(
+            f"node {name}: is retired, so nothing is copied to it; to use it again: alpenhorn node retire {quote(name)}"
+            " --cancel"
+        )
     note_idle(app, found.id)
     note_settings(app, found.id)

@@ -30,11 +30,13 @@ def list_(
     app: App,
     pattern: str,
     active: bool | None,
+    all_: bool,
     groups: Sequence[str],
     hosts: Sequence[str],
     listing: ListOptions,
 ) -> None:
-    """With PATTERN, only nodes whose names match it are listed, such as 'archive*'.
+    """With PATTERN, only nodes whose names match it are listed, such as 'archive*'.  Retired nodes are left out
+    without --all.
 
     \b
     Examples:
@@ -42,7 +44,7 @@ def list_(
       alpenhorn node list --active --host alp1
       alpenhorn node list --sort avail_b
     """
-    lines = node_lines(chosen_nodes(app.index, pattern, active, groups, hosts))
+    lines = node_lines(chosen_nodes(app.index, pattern, active, all_, groups, hosts))
     narrowed = pattern != "*" or active is not None or groups or hosts
     create = "alpenhorn node create NAME --create-group --root DIR --init --activate"
     empty = "No such nodes." if narrowed else f"No nodes; to create one: {create}"

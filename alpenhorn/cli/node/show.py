@@ -105,6 +105,7 @@ def _print_node(row: storage.NodeRow, free_inodes: int | None) -> None:
             ("Site", row.site),
             ("Root", row.root),
             ("Active", output.yes_no(row.active)),
+            ("Retired", "yes" if row.retired else None),
             ("Archive", output.yes_no(row.archive)),
             ("Class", row.io_class or "Default"),
             ("Auto-import", "on" if row.auto_import else "off"),

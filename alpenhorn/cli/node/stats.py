@@ -31,19 +31,21 @@ def stats(
     app: App,
     pattern: str,
     active: bool | None,
+    all_: bool,
     groups: Sequence[str],
     hosts: Sequence[str],
     extra_stats: bool,
     listing: ListOptions,
 ) -> None:
     """The table also shows how full each node is.  With PATTERN, only nodes whose names match it are listed.
+    Retired nodes are left out without --all.
 
     \b
     Examples:
       alpenhorn node stats --sort -full --limit 5
       alpenhorn node stats --extra-stats
     """
-    rows = chosen_nodes(app.index, pattern, active, groups, hosts)
+    rows = chosen_nodes(app.index, pattern, active, all_, groups, hosts)
     with LongWork(app, "Counting the copies on each node"):
         found = of_nodes(app.index, [row.id for row in rows])
     lines = node_lines(rows, found)

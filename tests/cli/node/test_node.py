@@ -48,6 +48,7 @@ def test_create_with_everything(archive: Archive) -> None:
         "absent_ok": 30,
         "top_acq": "loose",
         "site": "barn",
+        "retired": False,
         "io_class": "LustreQuota",
         "io_config": {"quota_id": 7, "quota_type": "group", "jobs": 2},
         "max_total_b": int(100.5 * 2**30),
