@@ -102,7 +102,7 @@ def _request(app: App, selection: RequestSelection, ends: str) -> BulkEdit:
         files_to_request.new_requests(selection),
         "c.id",
         counting=f"files to request {ends}",
-        nothing=f"Nothing to request {ends}: all files are there or already requested.",
+        nothing=f"Nothing to request {ends}: all files are there or already requested; see: alpenhorn request list",
         verb="request",
         doing="Requesting",
         subject=lambda found: f"{output.count(found.files, 'file')} ({bulk.total_size(found)}) {ends}",

@@ -34,18 +34,25 @@ def create(
 
 
 def create_for(
-    index: Index, file_ids: Sequence[int], node_id: int, group_id: int, now: datetime.datetime
+    index: Index,
+    file_ids: Sequence[int],
+    node_id: int,
+    group_id: int,
+    now: datetime.datetime,
+    *,
+    any_source: bool = True,
 ) -> int:
     """Request files, whatever the state of their source, unless a request into the group is pending.
 
-    Returns the number of new requests.
+    `any_source`: also a request from another node counts.  Returns the number of new requests.
     """
+    source, values = ("", (group_id,)) if any_source else (" AND +q.node_from_id = ?", (group_id, node_id))
     parts = [
         SelectionPart(
             f"FROM archivefile f WHERE f.id IN ({some_marks}) AND NOT EXISTS"
             " (SELECT 1 FROM archivefilecopyrequest q WHERE q.file_id = f.id AND q.group_to_id = ?"
-            " AND +q.completed = 0 AND +q.cancelled = 0)",
-            (*some, group_id),
+            f"{source} AND +q.completed = 0 AND +q.cancelled = 0)",
+            (*some, *values),
         )
         for some_marks, some in in_chunks(file_ids)
     ]

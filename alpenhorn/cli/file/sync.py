@@ -15,6 +15,7 @@ from alpenhorn.cli.usage_hints import HintingCommand, RightForm
 from alpenhorn.edits import requests as edit_requests
 from alpenhorn.errors import Refused
 from alpenhorn.listings import files as listing
+from alpenhorn.listings.requests import RequestState
 from alpenhorn.scan import files_to_request, names
 from alpenhorn.scan.files_to_request import RequestSelection
 
@@ -34,8 +35,9 @@ def _right_form(surplus: Sequence[str], given: dict[str, Any]) -> RightForm | No
 @click.option("--to", type=GROUP, metavar="DEST_GROUP", help="Group to copy into.")
 @pass_app
 def sync(app: App, path: str, cancel: bool, force: bool, from_: str | None, to: str | None) -> None:
-    """The file is requested from the node --from into the group --to.  With --cancel, its pending requests are
-    cancelled: all of them, or those with the given --from and --to.
+    """The file is requested from the node --from into the group --to, also if it is already requested from another
+    node: the first of the requests that can be done brings the file, and the others are then cancelled.  With --cancel,
+    its pending requests are cancelled: all of them, or those with the given --from and --to.
 
     \b
     Examples:
@@ -72,7 +74,20 @@ def sync(app: App, path: str, cancel: bool, force: bool, from_: str | None, to: 
         output.note(
             f"{file.path}: no good copy on {node.name} ({state_words(copy)}); requested because of --force"
         )
-    if edit_requests.create_for(index, [file.id], node.id, group.id, now):
+    earlier = [
+        request
+        for request in listing.transfers_of(index, file.id)
+        if request.group == group.name and request.state is RequestState.PENDING
+    ]
+    created = edit_requests.create_for(index, [file.id], node.id, group.id, now, any_source=False)
+    if created:
         output.line(f"Requested: {file.path} from {node.name} into {group.name}.")
     else:
-        output.line(f"Already requested: {file.path} into {group.name}.")
+        output.line(f"Already requested: {file.path} from {node.name} into {group.name}.")
+    for request in earlier:
+        if created or request.node == node.name:
+            source = request.node or "a deleted node"
+            output.line(
+                f"Pending since {output.zoned(request.timestamp)}: request {request.id} from {source}; to see why:"
+                f" alpenhorn request show {request.id}"
+            )
