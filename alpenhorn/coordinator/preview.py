@@ -6,6 +6,7 @@ import datetime
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import NamedTuple
 
 from alpenhorn.config import Config
@@ -22,11 +23,12 @@ from alpenhorn.kinds import WORK, load
 from alpenhorn.model.copies import WantsFile
 from alpenhorn.model.deletions import DeletionFact
 from alpenhorn.model.nodes import MARKER, NodeFact, ProbeOutcome
-from alpenhorn.model.pulls import PullFact
+from alpenhorn.model.pulls import Method, PullFact
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.checks import CheckPlan
 from alpenhorn.plan.checks import choose as choose_checks
-from alpenhorn.plan.pulls import Choice, PullDecision, PullPlanner, Troubles
+from alpenhorn.plan.pulls import Choice, PullDecision, PullPlanner
+from alpenhorn.plan.sources import Troubles
 from alpenhorn.reasons import Code, Reason, headed, within
 from alpenhorn.scan import checks as check_rows
 from alpenhorn.scan import imports as import_rows
@@ -206,15 +208,27 @@ def why(
     found = probe(index, pool, config, Asked())
     if group_id not in _groups_here(found):
         return _why_not_here(found.topology, group_id)
-    facts = pull_rows.page(index, group_id, request_id - 1, 1, NO_RUN, index.now())
+    now = posix(clock())
+    planner = found.planner
+    facts = pull_rows.page(
+        index,
+        group_id,
+        request_id - 1,
+        1,
+        NO_RUN,
+        index.now(),
+        lambda fact: planner.lacks_source(fact, now),
+    )
     if not facts or facts[0].request_id != request_id:
         return Code.REQUEST_NOT_PENDING()
-    decision = found.planner.decide(facts[0], posix(clock()))
+    decision = planner.decide(facts[0], now)
     if decision.choice is Choice.PULL:
         node = found.topology.nodes[decision.node_id].name
-        return within(
-            METHODS[decision.method].reason(), f"it would be pulled now onto {node} ({decision.method})"
-        )
+        source = f" from {decision.source.name}" if decision.other and decision.source else ""
+        requested, obstacle = decision.instead
+        instead = f", not from {requested}: {obstacle}" if requested else ""
+        why = _pulled_by(decision)
+        return within(why, f"it would be pulled now onto {node}{source} ({decision.method}){instead}")
     if decision.choice is Choice.CANCEL:
         return headed("it would be cancelled now", decision.why)
     progress = "" if facts[0].source_ready else tape_progress(index, facts[0].node_from_id, facts[0].file_id)
@@ -321,13 +335,14 @@ def _delete_item(node: NodeFact, fact: DeletionFact, planned: bool, why: Reason)
 def pulls(here: Preview) -> Iterator[Item]:
     index, found = here.index, here.found
     lines: dict[tuple[int, int, int, Choice, Reason], Line] = {}
-    by_method = {name: method.reason() for name, method in METHODS.items()}
+    lacks_source = partial(found.planner.lacks_source, now=here.now)
     for group_id in sorted(_groups_here(found)):
-        for facts in pull_rows.pages(index, group_id, PAGE, NO_RUN, index.now()):
+        for facts in pull_rows.pages(index, group_id, PAGE, NO_RUN, index.now(), lacks_source):
             for fact in facts:
                 decision = found.planner.decide(fact, here.now)
-                why = decision.why or by_method[decision.method]
-                key = (fact.node_from_id, fact.group_to_id, decision.node_id, decision.choice, why)
+                why = decision.why or _pulled_by(decision)
+                source_id = fact.node_from_id if decision.source is None else decision.source.id
+                key = (source_id, fact.group_to_id, decision.node_id, decision.choice, why)
                 line = lines.get(key)
                 if line is None:
                     line = lines[key] = _pull_line(found.topology, decision, why)
@@ -382,4 +397,18 @@ def _pull_line(topology: topologies.Topology, decision: PullDecision, why: Reaso
         place = topology.groups[fact.group_to_id].name
     kind = "cancel" if decision.choice is Choice.CANCEL else "pull"
     planned = decision.choice in (Choice.PULL, Choice.CANCEL)
-    return Line(kind, place, _node_name(topology, fact.node_from_id), planned, why)
+    source_id = fact.node_from_id if decision.source is None else decision.source.id
+    return Line(kind, place, _node_name(topology, source_id), planned, why)
+
+
+@cache
+def _method_reason(method: Method) -> Reason:
+    return METHODS[method].reason()
+
+
+def _pulled_by(decision: PullDecision) -> Reason:
+    """Return the method of a pull, and why it is not from the requested source."""
+    requested, why = decision.instead
+    if not requested:
+        return _method_reason(decision.method)
+    return Code.OTHER_SOURCE(method=decision.method, requested=requested, why=why)

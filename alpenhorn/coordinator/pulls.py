@@ -42,8 +42,17 @@ class Pulls:
             facts = self._page(group_id, PAGE, self._planned[group_id])
 
     def _page(self, group_id: int, size: int, after: int) -> list[PullFact]:
-        index = self.context.index
-        return page(index, group_id, after, size, self.context.run.id, index.now())
+        index, planner = self.context.index, self.context.planner
+        now = self.context.posix_now()
+        return page(
+            index,
+            group_id,
+            after,
+            size,
+            self.context.run.id,
+            index.now(),
+            lambda fact: planner.lacks_source(fact, now),
+        )
 
     def _from_another_host(self, fact: PullFact) -> bool:
         source = self.context.topology.nodes.get(fact.node_from_id)

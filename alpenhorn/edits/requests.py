@@ -100,14 +100,22 @@ def forget_attempts(index: Index, ids: Sequence[int] | None) -> int:
 
     def work() -> int:
         if ids is None:
-            return int(index.execute("DELETE FROM sync_attempt WHERE kind = 'pull'").rowcount)
+            return int(index.execute("DELETE FROM sync_attempt WHERE kind IN ('pull', 'source')").rowcount)
         _require(index, ids)
-        return sum(
-            index.execute(
-                f"DELETE FROM sync_attempt WHERE kind = 'pull' AND subject_id IN ({marks(some)})", tuple(some)
+        deleted = 0
+        for some in chunks(ids):
+            among, values = f"({marks(some)})", tuple(some)
+            sources = (
+                "SELECT c.id FROM archivefilecopyrequest r JOIN archivefilecopy c ON c.file_id = r.file_id"
+                f" WHERE r.id IN {among}"
+            )
+            deleted += index.execute(
+                f"DELETE FROM sync_attempt WHERE kind = 'pull' AND subject_id IN {among}", values
             ).rowcount
-            for some in chunks(ids)
-        )
+            deleted += index.execute(
+                f"DELETE FROM sync_attempt WHERE kind = 'source' AND subject_id IN ({sources})", values
+            ).rowcount
+        return deleted
 
     return index.retry(work)
 

@@ -198,6 +198,7 @@ class SyncClaim(SyncTable):
     run_id = pw.IntegerField()
     expires = pw.DateTimeField()
     fence = pw.IntegerField()
+    source_id = pw.IntegerField(null=True)  # pull: the node that is read
 
     class Meta:
         indexes = ((("kind", "file_id", "target_id"), True), (("node_id",), False), (("run_id",), False))
@@ -206,8 +207,10 @@ class SyncClaim(SyncTable):
 class SyncAttempt(SyncTable):
     """Failed attempts at one piece of work; deleted when it succeeds."""
 
-    kind = pw.CharField(max_length=8)  # pull, check, delete, import
-    subject_id = pw.IntegerField()  # pull: request id; check, delete: copy id; import: import request id
+    kind = pw.CharField(max_length=8)  # pull, source, check, delete, import
+    # pull: request id; check, delete: copy id; import: import request id; source: id of the copy that was read in place
+    # of the requested source
+    subject_id = pw.IntegerField()
     count = pw.IntegerField()
     last = pw.DateTimeField()
     next = pw.DateTimeField()

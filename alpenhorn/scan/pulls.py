@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
-from alpenhorn.model.pulls import PullFact
-from alpenhorn.reasons import Code, Reason, recorded
-from alpenhorn.scan.attempts import ATTEMPT, AttemptRow, attempt_fact
+from alpenhorn.model.pulls import OtherSource, PullFact
+from alpenhorn.reasons import Code, Reason, Why, recorded
+from alpenhorn.scan.attempts import ATTEMPT, AttemptRow, Stored, attempt_fact
 from alpenhorn.scan.good_since import TO_REPLACE, good_since
 from alpenhorn.scan.same_path import sharing_in_group
 
@@ -52,6 +53,11 @@ WHY_CORRUPT = """
         GROUP BY file_id, node_id
     )
 """
+OTHERS = f"""
+    SELECT c.file_id, c.node_id, c.id AS copy_id__id, c.ready, c.wants_file, {ATTEMPT}
+    FROM archivefilecopy c LEFT JOIN sync_attempt t ON t.kind = 'source' AND t.subject_id = c.id
+    WHERE c.has_file = 'Y' AND c.file_id IN ({{marks}})
+"""
 CLAIMS = f"""
     SELECT r.id, k.host, k.run_id
     FROM sync_claim k JOIN archivefilecopyrequest r ON r.file_id = k.file_id
@@ -59,13 +65,63 @@ CLAIMS = f"""
 """
 
 
+class _OtherRow(NamedTuple):
+    """A good copy of a file, with the failed attempts to pull from it."""
+
+    file_id: int
+    node_id: int
+    copy_id: int
+    ready: bool
+    wants_file: str
+    tries: int | None
+    last: Stored
+    next: Stored
+    blame: str | None
+    error: str | None
+    fault: Why = ""
+
+
 def page(
-    index: Index, group_id: int, after: int, limit: int, run_id: int, now: datetime.datetime
+    index: Index,
+    group_id: int,
+    after: int,
+    limit: int,
+    run_id: int,
+    now: datetime.datetime,
+    lacks_source: Callable[[PullFact], bool] | None = None,
 ) -> list[PullFact]:
     """Return up to `limit` pending requests into a group with ids above `after`.
 
     `now`: the time of the index's server, by which leases expire; `run_id`: the run whose own claims do not count.
+    `lacks_source`: returns whether the other good copies of a request's file are needed.
     """
+    facts = _page(index, group_id, after, limit, run_id, now)
+    lacking = [] if lacks_source is None else [fact for fact in facts if lacks_source(fact)]
+    if not lacking:
+        return facts
+    others = _others(index, [fact.file_id for fact in lacking])
+    needed = {fact.request_id for fact in lacking}
+    return [
+        fact._replace(others=tuple(others.get(fact.file_id, ()))) if fact.request_id in needed else fact
+        for fact in facts
+    ]
+
+
+def _others(index: Index, file_ids: Sequence[int]) -> defaultdict[int, list[OtherSource]]:
+    found: defaultdict[int, list[OtherSource]] = defaultdict(list)
+    for marks, some in in_chunks(sorted(set(file_ids))):
+        for row in index.facts(_OtherRow, OTHERS.format(marks=marks), some, ready=bool):
+            if row.fault:
+                continue
+            found[row.file_id].append(
+                OtherSource(row.node_id, row.copy_id, row.ready, row.wants_file == "N", attempt_fact(row))
+            )
+    return found
+
+
+def _page(
+    index: Index, group_id: int, after: int, limit: int, run_id: int, now: datetime.datetime
+) -> list[PullFact]:
     facts = index.facts(PullFact, REQUESTS, (group_id, after, limit))
     if not facts:
         return []
@@ -139,11 +195,16 @@ def _since(
 
 
 def pages(
-    index: Index, group_id: int, limit: int, run_id: int, now: datetime.datetime
+    index: Index,
+    group_id: int,
+    limit: int,
+    run_id: int,
+    now: datetime.datetime,
+    lacks_source: Callable[[PullFact], bool] | None = None,
 ) -> Iterator[list[PullFact]]:
-    """Yield pages of all pending requests into a group; each page is read on demand."""
+    """Yield pages of all pending requests into a group, as `page` does; each page is read on demand."""
     after = 0
-    while facts := page(index, group_id, after, limit, run_id, now):
+    while facts := page(index, group_id, after, limit, run_id, now, lacks_source):
         yield facts
         after = facts[-1].request_id
 

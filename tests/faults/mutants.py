@@ -168,6 +168,13 @@ def rotten() -> None:
     patch(newer, "written_since", lambda status, since: False)
 
 
+def unread() -> None:
+    """A copy is deleted although a run pulls from it in place of the requested source."""
+    from alpenhorn.scan import deletions
+
+    patch(deletions, "_pulled_from", lambda *facts: {})
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -185,6 +192,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
         half_mounted,
         shared_path,
         rotten,
+        unread,
     )
 }
 

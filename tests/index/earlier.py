@@ -56,6 +56,8 @@ COLUMNS_3 = {
 }
 # The same of version 4.
 COLUMNS_4 = {"sync_node": ("absent_ok INTEGER",), "sync_medium": ("code VARCHAR(48)",)}
+# The same of version 5.
+COLUMNS_5 = {"sync_node": ("top_acq VARCHAR(64)",)}
 INDEXES = {
     "sync_claim_kind_file_id_target_id": "UNIQUE sync_claim (kind, file_id, target_id)",
     "sync_claim_node_id": "sync_claim (node_id)",
@@ -116,6 +118,7 @@ STATES: dict[str, tuple[str, ...]] = {
     "last of version 2": (OBSOLETE,),
     "last of version 3": (OBSOLETE,),
     "last of version 4": (OBSOLETE,),
+    "last of version 5": (OBSOLETE,),
     # A creation on MariaDB went on after each statement, so that a later `db init` may have left any part of it.
     "cut short": (
         "sync_verification",
@@ -127,7 +130,7 @@ STATES: dict[str, tuple[str, ...]] = {
     ),
 }
 LAST = "last of version 1"
-SAID = {"last of version 2": 2, "last of version 3": 3, "last of version 4": 4}
+SAID = {"last of version 2": 2, "last of version 3": 3, "last of version 4": 4, "last of version 5": 5}
 
 WHEN = "2026-01-02 03:04:05"
 TEXTS = ("it's", "two\nlines\r\n", "back\\slash", "\N{SATELLITE} café", "")
@@ -182,6 +185,7 @@ def add_our_tables(index: Index, state: str = LAST) -> None:
         if table not in lacking:
             added = COLUMNS_3.get(table, ()) if said >= 3 else ()
             added += COLUMNS_4.get(table, ()) if said >= 4 else ()
+            added += COLUMNS_5.get(table, ()) if said >= 5 else ()
             columns = ", ".join((columns, *added))
             index.execute(f"CREATE TABLE {table} ({columns.format(**words)}){words['end']}")
     for name, text in INDEXES.items():

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 from alpenhorn.index.connection import Index
-from alpenhorn.index.migrations import step_1, step_2, step_3, step_4, step_5
+from alpenhorn.index.migrations import step_1, step_2, step_3, step_4, step_5, step_8
 from alpenhorn.index.migrations.ddl import AddColumn, AddIndex, CreateTable, Migration, Part
 
 MIGRATIONS: tuple[Migration, ...] = (
@@ -15,6 +15,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     step_3.MIGRATION,
     step_4.MIGRATION,
     step_5.MIGRATION,
+    step_8.MIGRATION,
 )
 
 
