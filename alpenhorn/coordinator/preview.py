@@ -6,7 +6,7 @@ import datetime
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from typing import NamedTuple
 
 from alpenhorn.config import Config
@@ -23,7 +23,7 @@ from alpenhorn.kinds import WORK, load
 from alpenhorn.model.copies import WantsFile
 from alpenhorn.model.deletions import DeletionFact
 from alpenhorn.model.nodes import MARKER, NodeFact, ProbeOutcome
-from alpenhorn.model.pulls import Method, PullFact
+from alpenhorn.model.pulls import PullFact
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.checks import CheckPlan
 from alpenhorn.plan.checks import choose as choose_checks
@@ -33,6 +33,7 @@ from alpenhorn.reasons import Code, Reason, headed, within
 from alpenhorn.scan import checks as check_rows
 from alpenhorn.scan import imports as import_rows
 from alpenhorn.scan import media as media_rows
+from alpenhorn.scan import priorities
 from alpenhorn.scan import pulls as pull_rows
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.tape import progress as tape_progress
@@ -47,7 +48,7 @@ class Line(NamedTuple):
     """A line of the plan, for files with the same decision.
 
     `node`: the node that the work is on; `source`: the node that data comes from; `why`: the method if `planned`, else
-    the reason for not doing it.
+    the reason for not doing it.  `priority`: that of the requests.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class Line(NamedTuple):
     source: str
     planned: bool
     why: Reason
+    priority: int = 0
 
 
 @dataclass
@@ -224,11 +226,12 @@ def why(
     decision = planner.decide(facts[0], now)
     if decision.choice is Choice.PULL:
         node = found.topology.nodes[decision.node_id].name
-        source = f" from {decision.source.name}" if decision.other and decision.source else ""
+        would = f"it would be pulled now onto {node}"
+        if decision.source is None or decision.other is None:
+            return within(METHODS[decision.method].reason(), f"{would} ({decision.method})")
         requested, obstacle = decision.instead
-        instead = f", not from {requested}: {obstacle}" if requested else ""
-        why = _pulled_by(decision)
-        return within(why, f"it would be pulled now onto {node}{source} ({decision.method}){instead}")
+        source = f"from {decision.source.name} ({decision.method}), not from {requested}: {obstacle}"
+        return within(_instead(decision), f"{would} {source}")
     if decision.choice is Choice.CANCEL:
         return headed("it would be cancelled now", decision.why)
     progress = "" if facts[0].source_ready else tape_progress(index, facts[0].node_from_id, facts[0].file_id)
@@ -334,15 +337,19 @@ def _delete_item(node: NodeFact, fact: DeletionFact, planned: bool, why: Reason)
 
 def pulls(here: Preview) -> Iterator[Item]:
     index, found = here.index, here.found
-    lines: dict[tuple[int, int, int, Choice, Reason], Line] = {}
+    by_method = {name: method.reason() for name, method in METHODS.items()}
     lacks_source = partial(found.planner.lacks_source, now=here.now)
-    for group_id in sorted(_groups_here(found)):
-        for facts in pull_rows.pages(index, group_id, PAGE, NO_RUN, index.now(), lacks_source):
+    for group_id, level in priorities.turns(index, _groups_here(found), priorities.last_change(index)):
+        lines: dict[tuple[int, int, Choice, Reason], Line] = {}
+        for facts in pull_rows.pages(index, group_id, PAGE, NO_RUN, index.now(), lacks_source, level):
             for fact in facts:
                 decision = found.planner.decide(fact, here.now)
-                why = decision.why or _pulled_by(decision)
-                source_id = fact.node_from_id if decision.source is None else decision.source.id
-                key = (source_id, fact.group_to_id, decision.node_id, decision.choice, why)
+                source_id = fact.node_from_id
+                if decision.source is None or decision.other is None:
+                    why = decision.why or by_method[decision.method]
+                else:
+                    source_id, why = decision.source.id, _instead(decision)
+                key = (source_id, decision.node_id, decision.choice, why)
                 line = lines.get(key)
                 if line is None:
                     line = lines[key] = _pull_line(found.topology, decision, why)
@@ -358,10 +365,12 @@ def _not_pulled_here(here: Preview) -> Iterator[Item]:
         others &= {node.group_id for node in here.found.selected}
     for name, group_id in sorted((_group_name(topology, group_id), group_id) for group_id in others):
         why = _why_not_here(topology, group_id)
-        for facts in pull_rows.pages(index, group_id, PAGE, NO_RUN, index.now()):
-            for fact in facts:
-                line = Line("pull", name, _node_name(topology, fact.node_from_id), False, why)
-                yield Item(line, f"{fact.acq}/{fact.name}", fact.size_b, fact.request_id)
+        for _, level in priorities.turns(index, [group_id], priorities.last_change(index)):
+            for facts in pull_rows.pages(index, group_id, PAGE, NO_RUN, index.now(), level=level):
+                for fact in facts:
+                    source = _node_name(topology, fact.node_from_id)
+                    line = Line("pull", name, source, False, why, fact.priority)
+                    yield Item(line, f"{fact.acq}/{fact.name}", fact.size_b, fact.request_id)
 
 
 def _groups_here(found: Probed) -> set[int]:
@@ -398,17 +407,10 @@ def _pull_line(topology: topologies.Topology, decision: PullDecision, why: Reaso
     kind = "cancel" if decision.choice is Choice.CANCEL else "pull"
     planned = decision.choice in (Choice.PULL, Choice.CANCEL)
     source_id = fact.node_from_id if decision.source is None else decision.source.id
-    return Line(kind, place, _node_name(topology, source_id), planned, why)
+    return Line(kind, place, _node_name(topology, source_id), planned, why, fact.priority)
 
 
-@cache
-def _method_reason(method: Method) -> Reason:
-    return METHODS[method].reason()
-
-
-def _pulled_by(decision: PullDecision) -> Reason:
-    """Return the method of a pull, and why it is not from the requested source."""
+def _instead(decision: PullDecision) -> Reason:
+    """Return the method of a pull from another source, and why it is not the requested one."""
     requested, why = decision.instead
-    if not requested:
-        return _method_reason(decision.method)
     return Code.OTHER_SOURCE(method=decision.method, requested=requested, why=why)

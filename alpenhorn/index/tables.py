@@ -304,7 +304,8 @@ class SyncIndex(SyncTable):
 
     `identity`: the random id of the index, which its media also have.  `restored`: why the index is older than the
     disks, so that nothing may be deleted; no row otherwise.  `backup`: path and time of the newest backup.
-    `pruned`: the highest number of a run that was removed from the history.
+    `pruned`: the highest number of a run that was removed from the history.  `priorities`: a random word, new after
+    each change of the priority of a request.
     """
 
     name = pw.CharField(max_length=32, unique=True)
@@ -391,6 +392,17 @@ class SyncBackoff(SyncTable):
         indexes = ((("host", "kind", "subject_id"), True),)
 
 
+class SyncPriority(SyncTable):
+    """The priority of a pending request, if it is not 0; larger ones are done first."""
+
+    request_id = pw.IntegerField(primary_key=True)
+    group_id = pw.IntegerField()
+    priority = pw.IntegerField()
+
+    class Meta:
+        indexes = ((("group_id", "priority", "request_id"), False),)
+
+
 class SyncEvent(SyncTable):
     """The history of copies: event and reason.  Rows are only added."""
 
@@ -434,4 +446,5 @@ SYNC_TABLES: tuple[type[TableModel], ...] = (
     SyncFileClaim,
     SyncCondition,
     SyncBackoff,
+    SyncPriority,
 )

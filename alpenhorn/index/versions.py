@@ -17,6 +17,7 @@ SYNC_TABLE_NAMES = (
     "sync_file_claim",
     "sync_condition",
     "sync_backoff",
+    "sync_priority",
 )
 # Columns of storagenode in the older releases 2.0.0rc1 and rc2, which had no table storagehost.
 OLD_COLUMNS = ("host", "username", "address", "storage_type")

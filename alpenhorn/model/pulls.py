@@ -50,7 +50,7 @@ class PullFact(NamedTuple):
     (node id, result of the check) of those whose corrupt copy never was.  `same_path`: (node id, acquisition)
     of another file that is or may be at the same path on a node of the group.  `fault`: why the rows are
     inconsistent; "" if they are not.  `others`: the good copies of the file, if the requested source cannot be
-    used now.
+    used now.  `priority`: larger ones are done first.
     """
 
     request_id: int
@@ -73,6 +73,7 @@ class PullFact(NamedTuple):
     since: tuple[tuple[int, float], ...] = ()
     aside: tuple[int, ...] = ()
     others: tuple[OtherSource, ...] = ()
+    priority: int = 0
 
 
 class PullFile(NamedTuple):

@@ -146,8 +146,9 @@ class PullPlanner:
                 return self._delayed(fact)
             obstacle = obstacle or self._delayed(fact)
         route = self._route(fact.node_from_id, fact.group_to_id)
-        obstacle = obstacle or self._source_obstacle(fact, route, now)
-        other, pull = None, fact
+        if obstacle is None:
+            obstacle = self._source_obstacle(fact, route, now)
+        pull = fact
         if obstacle is not None:
             if not fact.others or not self._replaceable(fact, route):
                 return obstacle
@@ -161,6 +162,8 @@ class PullPlanner:
             if isinstance(chosen, NoneUsable):
                 return self._no_other(obstacle, chosen)
             other, route, pull = chosen
+        else:
+            other = None
         assert isinstance(route, Route)
         source = route.source
         under_way = self._under_way.setdefault(fact.group_to_id, {})
@@ -182,8 +185,9 @@ class PullPlanner:
             return PullDecision(fact, Choice.WAIT, SAME_PATH_ARRIVING, node)
         arriving.add(path)
         under_way[fact.file_id] = path
-        for one in self._doubtful(source):
-            self._probes[one] = fact.file_id
+        if self.troubles.held:
+            for one in self._doubtful(source):
+                self._probes[one] = fact.file_id
         assert fact.size_b is not None
         reserved = self.space.reserve(node_id, fact.size_b)
         self.inodes.reserve(node_id, path)
@@ -196,11 +200,15 @@ class PullPlanner:
 
     def lacks_source(self, fact: PullFact, now: float) -> bool:
         """Return whether the other good copies of a file decide about a request, so that they must be read."""
-        if fact.fault or (fact.at_group and "Y" in {has for _, has in fact.at_group}):
-            return False
-        if fact.source_has != "Y":
-            return True
         try:
+            route = self._routes.get((fact.node_from_id, fact.group_to_id))
+            plain = fact.source_has == "Y" and fact.attempt is None and not self.troubles.held
+            if plain and isinstance(route, Route):  # nearly all requests; what follows takes twice as long
+                return not route.remote.ready(fact)
+            if fact.fault or (fact.at_group and "Y" in {has for _, has in fact.at_group}):
+                return False
+            if fact.source_has != "Y":
+                return True
             route = self._route(fact.node_from_id, fact.group_to_id)
             if not isinstance(route, Route):
                 return self._replaceable(fact, route)
@@ -217,7 +225,7 @@ class PullPlanner:
         if not route.remote.ready(fact):
             why = Code.SOURCE_NOT_READY(node=route.source.name, host=route.source.host)
             return PullDecision(fact, Choice.WAIT, why)
-        held = self._held(route.source, now)
+        held = self._held(route.source, now) if self.troubles.held else ""
         return PullDecision(fact, Choice.WAIT, held) if held else None
 
     def _replaceable(self, fact: PullFact, route: Route | Refusal) -> bool:
@@ -292,6 +300,10 @@ class PullPlanner:
             return Code.NO_INODES(node=self.nodes[node_id].name, left=left)
         lacking = self.space.obstacle(node_id, size_b)
         return lacking(node=self.nodes[node_id].name) if lacking else ""
+
+    def under_way(self, fact: PullFact) -> bool:
+        """Return whether the file of a request is being pulled into its group."""
+        return fact.file_id in self._under_way.get(fact.group_to_id, ())
 
     def left_b(self, node_id: int) -> int | None:
         return self.space.left_b(node_id)
