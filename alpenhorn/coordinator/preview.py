@@ -236,6 +236,8 @@ def why(
         return headed("it would be cancelled now", decision.why)
     progress = "" if facts[0].source_ready else tape_progress(index, facts[0].node_from_id, facts[0].file_id)
     more = f"{decision.in_brackets}{f'; {progress}' if progress else ''}"
+    if decision.no_other:
+        more += f"; and no other good copy can be read now: {decision.no_other}"
     return within(decision.why, f"it is not done now: {decision.why}{more}")
 
 

@@ -40,7 +40,7 @@ class PullDecision(NamedTuple):
     `source`, `method` and `reserved_b` are set for PULL only, `node`, the destination, also if the reason is about that
     node.  `found`: the result of the check of what is at the file's path there.  `fence`: the fence of the claim under
     which the file is pulled; 0 until it is claimed.  `other`: the source if it is not the requested one, and `instead`:
-    the requested source, and why it is not used.
+    the requested source, and why it is not used.  `no_other`: why no other good copy can take its place.
     """
 
     fact: PullFact
@@ -54,6 +54,7 @@ class PullDecision(NamedTuple):
     fence: int = 0
     other: OtherSource | None = None
     instead: tuple[str, Why] = ("", "")
+    no_other: str = ""
 
     @property
     def node_id(self) -> int:
@@ -245,7 +246,7 @@ class PullPlanner:
         It is not cancelled while the index has a good copy that may be read later.
         """
         if obstacle.choice is not Choice.CANCEL or not found.why:
-            return obstacle
+            return obstacle._replace(no_other=found.why)
         why = Code.NO_OTHER_SOURCE(obstacle=obstacle.why, why=found.why)
         return PullDecision(obstacle.fact, Choice.WAIT if found.waits else Choice.SKIP, why)
 

@@ -81,6 +81,14 @@ def test_a_request_is_not_cancelled_while_any_good_copy_exists(nodes):
     waits = nodes.sync().err
     assert "no other good copy can be read now: source node two is not active" in waits
     assert nodes.state(request) == "pending"
+    nodes.set_copy(file_id, "one", "YY")
+    inactive(nodes, "one")
+    shown = nodes.run("request", "show", str(request)).out
+    assert (
+        "source node one is not active; and no other good copy can be read now: source node two is" in shown
+    )
+    nodes.do("UPDATE storagenode SET active = 1 WHERE name = 'one'")
+    nodes.set_copy(file_id, "one", "NN")
     nodes.set_copy(file_id, "two", "XY")
     nodes.sync()
     assert nodes.state(request) == "cancelled" and nodes.copy(file_id, "safe") is None
