@@ -64,6 +64,9 @@ def claim(
     """
 
     def work() -> DecidedDeletions:
+        if index.galera:
+            # Before anything is read: a claim for a pull from a copy changes no other row that is locked here.
+            lock_files(index, sorted({copy.file_id for copy in copies}))
         reading = read(index, node.id, copies, run.id, evidence, lock=True)
         if (reading.host, reading.root) != (node.host, node.root):
             return DecidedDeletions([], [], [], {})
@@ -129,8 +132,6 @@ def write_claims(
             for fact in granted
         ],
     )
-    if index.galera:
-        lock_files(index, [fact.file_id for fact in granted])
     for marks, some in in_chunks([fact.copy_id for fact in granted]):
         index.execute(
             f"UPDATE archivefilecopy SET has_file = 'M', last_update = ? WHERE id IN ({marks})",
