@@ -149,3 +149,29 @@ def test_a_copy_that_is_read_in_place_of_the_requested_source_is_not_deleted(rep
         replaced.sync(host="there")  # now it may go
         assert replaced.copy(replaced.released, "far") == "NN" and replaced.tree("far") == {}
     assert replaced.violations() == []
+
+
+def test_a_run_that_is_killed_while_it_reads_another_source_is_continued(replaced):
+    run = replaced.start("sync")
+    wait_for(replaced.begun.exists, "the pull to begin")
+    run.end()
+    replaced.sync(host="there")  # the lease has not expired
+    assert replaced.copy(replaced.released, "far") == "YN" and replaced.claims() == 1
+    replaced.go.touch()
+    replaced.sync()
+    assert replaced.state(replaced.pull) == "done" and replaced.claims() == 0
+    replaced.sync(host="there")
+    assert replaced.copy(replaced.released, "far") == "NN" and replaced.violations() == []
+
+
+def test_a_lease_that_expired_protects_the_copy_no_longer_and_nothing_wrong_is_recorded(replaced):
+    run = replaced.start("sync")
+    wait_for(replaced.begun.exists, "the pull to begin")
+    replaced.do("UPDATE sync_claim SET expires = '2026-01-01 00:00:00'")
+    replaced.sync(host="there")
+    assert replaced.copy(replaced.released, "far") == "NN" and replaced.tree("far") == {}
+    replaced.go.touch()
+    run.result()
+    assert replaced.state(replaced.pull) == "pending" and replaced.tree("safe") == {}
+    assert replaced.copy(replaced.released, "safe") is None and replaced.violations() == []
+    assert replaced.copy(replaced.released, "far") == "NN"
