@@ -160,9 +160,18 @@ class Code(_Codes):
     SOURCE_COPY_SUSPECT = "source-copy-suspect", "the copy on {node} must be checked first"
     """The request waits for the check of its source."""
     SOURCE_COPY_CORRUPT = "source-copy-corrupt", "the copy on {node} is corrupt"
-    """The request is cancelled."""
+    """The request is cancelled, unless another node has a good copy."""
     SOURCE_COPY_ABSENT = "source-copy-absent", "{node} does not have the file"
-    """The request is cancelled."""
+    """The request is cancelled, unless another node has a good copy."""
+    OTHER_SOURCE = "other-source", "{method} from another node, not from {requested}: {why}"
+    """The requested source cannot be used now; another good copy takes its place."""
+    OTHER_SOURCE_WAITS = (
+        "other-source-waits",
+        "a pull from {node} failed, and the next attempt is not due yet",
+    )
+    """Another good copy cannot take the place of the requested source yet."""
+    NO_OTHER_SOURCE = "no-other-source", "{obstacle}, and no other good copy can be read now: {why}"
+    """The request waits until another good copy can be read; it is not cancelled while there is one."""
     GROUP_HAS_FILE = "group-has-file", "the group already has the file"
     """The request is cancelled, since there is nothing to do."""
     GROUP_COPY_SUSPECT = "group-copy-suspect", "the group's copy must be checked first"
@@ -220,6 +229,11 @@ class Code(_Codes):
     """`repair --replace` was asked for; nothing that the owner of a file wrote is deleted."""
     PULLED = "pulled", "request {request}: {method} from {node}"
     """A copy was pulled for a request."""
+    PULLED_FROM_OTHER = (
+        "pulled-from-other",
+        "request {request}: {method} from {node}, not from {requested}: {why}",
+    )
+    """A copy was pulled for a request, from another source than the requested one."""
     FILE_REGISTERED = "file-registered", "registered"
     """A new file was imported."""
     FILE_MOVED_AND_REGISTERED = (
@@ -334,6 +348,8 @@ class Code(_Codes):
         "a pending request will pull from it; see: alpenhorn request list",
     )
     """The copy is deleted once the request is done or cancelled."""
+    COPY_BEING_PULLED = "copy-being-pulled", "it is being pulled from by {run}"
+    """The copy is deleted once the pull has ended."""
     COPY_WANTED_BY_REQUEST = (
         "copy-wanted-by-request",
         "a pending request wants the file in this node's group; see: alpenhorn request list",

@@ -146,3 +146,4 @@ class Md5Sum(click.ParamType[str]):
 NAME = NewName()
 NOTES = Text(65535 // 4, lines=True)  # a TEXT column of MariaDB holds 65535 bytes
 REQUEST_ID = click.IntRange(1, 2**63 - 1)
+PRIORITY = click.IntRange(-1000, 1000)

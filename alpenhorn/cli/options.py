@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from alpenhorn.cli.app import CommandFunction
-from alpenhorn.cli.arguments import NOTES, Text, text_problem
+from alpenhorn.cli.arguments import NOTES, PRIORITY, Text, text_problem
 from alpenhorn.cli.complete import ACQ, names_option
 from alpenhorn.cli.output import harmless
 from alpenhorn.edits.rows import TextEdit
@@ -32,6 +32,15 @@ check_option = click.option(
     "-n", "--dry-run", "--check", "check", is_flag=True, help="Only show what would be done."
 )
 force_option = click.option("--force", is_flag=True, help="Do not ask for confirmation.")
+
+
+priority_option = click.option(
+    "--priority",
+    metavar="PRIORITY",
+    type=PRIORITY,
+    default=0,
+    help="Priority of the requests; larger ones are done first (default: 0).",
+)
 
 
 def chosen(**values: object) -> dict[str, Any]:

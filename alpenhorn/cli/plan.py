@@ -24,6 +24,7 @@ WORK_COLUMNS = (
     column("work", "Work", "kind"),
     column("node", "On"),
     column("source", "From", lambda line: line.source or None, cell="source"),
+    number("priority", "Priority", cell=lambda line: line.priority or None),
     column("planned"),
     column("why", "Why"),
     column("code", value=lambda line: code_in_json(line.why)),
@@ -37,9 +38,16 @@ ITEM_COLUMNS = (
 )
 
 
-def _line_columns(why: str = "Why", example: str = "") -> tuple[ListingColumn, ...]:
-    """Return the columns for a pair of a Line and its PlannedAmount, with these headers."""
+def _line_columns(
+    why: str = "Why", example: str = "", prioritised: bool = False
+) -> tuple[ListingColumn, ...]:
+    """Return the columns for a pair of a Line and its PlannedAmount, with these headers.
+
+    `prioritised`: tables show priorities.
+    """
     *work, reason, code = (one.of(itemgetter(0)) for one in WORK_COLUMNS)
+    if not prioritised:
+        work = [one.hidden() if one.key == "priority" else one for one in work]
     return (
         *work,
         number("files", "Files", lambda pair: pair[1].files),
@@ -113,8 +121,11 @@ def plan(
 
 def _show_item(item: Item) -> None:
     line = item.line
+    urgent = f", priority {line.priority}" if line.priority else ""
     source = f" from {line.source}" if line.source else ""
-    output.line(f"{'' if line.planned else 'not '}{line.kind} {item.path} on {line.node}{source}: {line.why}")
+    output.line(
+        f"{'' if line.planned else 'not '}{line.kind} {item.path} on {line.node}{source}{urgent}: {line.why}"
+    )
 
 
 def _document(plan: Plan, listing: ListOptions) -> None:
@@ -138,9 +149,12 @@ def _show(plan: Plan, listed: bool, listing: ListOptions) -> None:
     left = [item for item in lines if not item[0].planned]
     if listed and (planned or left):
         click.echo()
-    columns.table(_line_columns("How"), planned, "Nothing would be done now.", wide=listing.wide)
+    urgent = any(line.priority for line, _ in lines)
+    columns.table(
+        _line_columns("How", prioritised=urgent), planned, "Nothing would be done now.", wide=listing.wide
+    )
     if left:
         click.echo("\nPending, not done now:\n")
-        columns.table(_line_columns("Why not", "Example"), left, wide=listing.wide)
+        columns.table(_line_columns("Why not", "Example", urgent), left, wide=listing.wide)
     notes = plan.attention
     output.lines(["", *notes] if notes else [])

@@ -15,8 +15,11 @@ def waits_for(row: RequestRow, held: Mapping[str, str]) -> str | None:
     return held.get(row.node) if pending and row.node is not None else None
 
 
-def request_columns(held: Mapping[str, str]) -> tuple[ListingColumn, ...]:
-    """Return the columns for a RequestRow; `held` maps names of nodes to why requests wait for them."""
+def request_columns(held: Mapping[str, str], prioritised: bool = False) -> tuple[ListingColumn, ...]:
+    """Return the columns for a RequestRow.
+
+    `held` maps names of nodes to why requests wait for them; `prioritised`: tables show priorities.
+    """
     return (
         number("id", "ID"),
         column("path", "File", lambda row: None if row.name is None else row.path, cell="path"),
@@ -27,6 +30,7 @@ def request_columns(held: Mapping[str, str]) -> tuple[ListingColumn, ...]:
         time("requested", "Requested", "timestamp"),
         column("started"),
         column("ended"),
+        number("priority", "Priority" if prioritised else "", cell=lambda row: row.priority or None),
         number("attempts", "Attempts"),
         column("last_attempt"),
         column("next_attempt"),

@@ -14,7 +14,7 @@ from alpenhorn.cli import bulk, output
 from alpenhorn.cli.app import App, CommandFunction
 from alpenhorn.cli.bulk import BulkEdit, bulk_options, listed_files
 from alpenhorn.cli.complete import GROUP
-from alpenhorn.cli.options import acq_option, at_most_one
+from alpenhorn.cli.options import acq_option, at_most_one, priority_option
 from alpenhorn.edits import requests as edit_requests
 from alpenhorn.index import selections
 from alpenhorn.index.selections import SelectionPart
@@ -32,6 +32,7 @@ class SyncOptions(NamedTuple):
     check: bool
     file_list: str | None
     force: bool
+    priority: int
     show_acqs: bool
     show_files: bool
     targets: Sequence[str]
@@ -50,6 +51,7 @@ def sync_options(command: CommandFunction) -> CommandFunction:
         click.option("--show-files", is_flag=True, help="List the selected files."),
         click.option("--show-acqs", is_flag=True, help="List the acquisitions of the selected files."),
         bulk_options,
+        priority_option,
         click.option("-x", "--cancel", is_flag=True, help="Cancel pending requests instead."),
         click.option(
             "-a",
@@ -75,6 +77,7 @@ def request_or_cancel(
         raise click.UsageError(f"--all cannot be used with {optional}")
     at_most_one(check=given.check, force=given.force)
     at_most_one(cancel=given.cancel, target=given.targets)
+    at_most_one(cancel=given.cancel, priority=given.priority)
     if given.all_ and not given.cancel:
         raise click.UsageError("--all needs --cancel")
     index = app.index
@@ -90,23 +93,23 @@ def request_or_cancel(
     edit = (
         _cancel(app, selection, _ends(node, group))
         if given.cancel
-        else _request(app, selection, _ends(node, group))
+        else _request(app, selection, _ends(node, group), given.priority)
     )
     bulk.run(app, edit, given, lambda found: _show(app, edit.parts, given.show_acqs, given.show_files))
 
 
-def _request(app: App, selection: RequestSelection, ends: str) -> BulkEdit:
+def _request(app: App, selection: RequestSelection, ends: str, priority: int) -> BulkEdit:
     source, into = selection.node, selection.group
     assert source is not None and into is not None
     return BulkEdit(
         files_to_request.new_requests(selection),
         "c.id",
         counting=f"files to request {ends}",
-        nothing=f"Nothing to request {ends}: all files are there or already requested.",
+        nothing=f"Nothing to request {ends}: all files are there or already requested; see: alpenhorn request list",
         verb="request",
         doing="Requesting",
         subject=lambda found: f"{output.count(found.files, 'file')} ({bulk.total_size(found)}) {ends}",
-        change=lambda parts, stamp: edit_requests.create(app.index, parts, source, into, stamp),
+        change=lambda parts, stamp: edit_requests.create(app.index, parts, source, into, stamp, priority),
         done=lambda files: f"Requested {output.count(files, 'file')}.",
     )
 

@@ -14,7 +14,8 @@ from alpenhorn.index.connection import Index
 from alpenhorn.io.base import Group, Node, Remote, parse_settings
 from alpenhorn.model.nodes import NodeFact, ProbeOutcome
 from alpenhorn.plan.inodes import Inodes
-from alpenhorn.plan.pulls import PullPlanner, Troubles
+from alpenhorn.plan.pulls import PullPlanner
+from alpenhorn.plan.sources import Troubles
 from alpenhorn.plan.space import Space
 from alpenhorn.reasons import Code, about
 from alpenhorn.scan.pulls import reserved_by_others

@@ -6,6 +6,7 @@ import datetime
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from alpenhorn.config import Config
@@ -27,11 +28,13 @@ from alpenhorn.model.pulls import PullFact
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.checks import CheckPlan
 from alpenhorn.plan.checks import choose as choose_checks
-from alpenhorn.plan.pulls import Choice, PullDecision, PullPlanner, Troubles
+from alpenhorn.plan.pulls import Choice, PullDecision, PullPlanner
+from alpenhorn.plan.sources import Troubles
 from alpenhorn.reasons import Code, Reason, headed, within
 from alpenhorn.scan import checks as check_rows
 from alpenhorn.scan import imports as import_rows
 from alpenhorn.scan import media as media_rows
+from alpenhorn.scan import priorities
 from alpenhorn.scan import pulls as pull_rows
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.tape import progress as tape_progress
@@ -46,7 +49,7 @@ class Line(NamedTuple):
     """A line of the plan, for files with the same decision.
 
     `node`: the node that the work is on; `source`: the node that data comes from; `why`: the method if `planned`, else
-    the reason for not doing it.
+    the reason for not doing it.  `priority`: that of the requests.
     """
 
     kind: str
@@ -54,6 +57,7 @@ class Line(NamedTuple):
     source: str
     planned: bool
     why: Reason
+    priority: int = 0
 
 
 @dataclass
@@ -207,19 +211,34 @@ def why(
     found = probe(index, pool, config, Asked())
     if group_id not in _groups_here(found):
         return _why_not_here(found.topology, group_id)
-    facts = pull_rows.page(index, group_id, request_id - 1, 1, NO_RUN, index.now())
+    now = posix(clock())
+    planner = found.planner
+    facts = pull_rows.page(
+        index,
+        group_id,
+        request_id - 1,
+        1,
+        NO_RUN,
+        index.now(),
+        lambda fact: planner.lacks_source(fact, now),
+    )
     if not facts or facts[0].request_id != request_id:
         return Code.REQUEST_NOT_PENDING()
-    decision = found.planner.decide(facts[0], posix(clock()))
+    decision = planner.decide(facts[0], now)
     if decision.choice is Choice.PULL:
         node = found.topology.nodes[decision.node_id].name
-        return within(
-            METHODS[decision.method].reason(), f"it would be pulled now onto {node} ({decision.method})"
-        )
+        would = f"it would be pulled now onto {node}"
+        if decision.source is None or decision.other is None:
+            return within(METHODS[decision.method].reason(), f"{would} ({decision.method})")
+        requested, obstacle = decision.instead
+        source = f"from {decision.source.name} ({decision.method}), not from {requested}: {obstacle}"
+        return within(_instead(decision), f"{would} {source}")
     if decision.choice is Choice.CANCEL:
         return headed("it would be cancelled now", decision.why)
     progress = "" if facts[0].source_ready else tape_progress(index, facts[0].node_from_id, facts[0].file_id)
     more = f"{decision.in_brackets}{f'; {progress}' if progress else ''}"
+    if decision.no_other:
+        more += f"; and no other good copy can be read now: {decision.no_other}"
     return within(decision.why, f"it is not done now: {decision.why}{more}")
 
 
@@ -320,14 +339,19 @@ def _delete_item(node: NodeFact, fact: DeletionFact, planned: bool, why: Reason)
 
 def pulls(here: Preview) -> Iterator[Item]:
     index, found = here.index, here.found
-    lines: dict[tuple[int, int, int, Choice, Reason], Line] = {}
     by_method = {name: method.reason() for name, method in METHODS.items()}
-    for group_id in sorted(_groups_here(found)):
-        for facts in pull_rows.pages(index, group_id, PAGE, NO_RUN, index.now()):
+    lacks_source = partial(found.planner.lacks_source, now=here.now)
+    for group_id, level in priorities.turns(index, _groups_here(found), priorities.last_change(index)):
+        lines: dict[tuple[int, int, Choice, Reason], Line] = {}
+        for facts in pull_rows.pages(index, group_id, PAGE, NO_RUN, index.now(), lacks_source, level):
             for fact in facts:
                 decision = found.planner.decide(fact, here.now)
-                why = decision.why or by_method[decision.method]
-                key = (fact.node_from_id, fact.group_to_id, decision.node_id, decision.choice, why)
+                source_id = fact.node_from_id
+                if decision.source is None or decision.other is None:
+                    why = decision.why or by_method[decision.method]
+                else:
+                    source_id, why = decision.source.id, _instead(decision)
+                key = (source_id, decision.node_id, decision.choice, why)
                 line = lines.get(key)
                 if line is None:
                     line = lines[key] = _pull_line(found.topology, decision, why)
@@ -343,10 +367,12 @@ def _not_pulled_here(here: Preview) -> Iterator[Item]:
         others &= {node.group_id for node in here.found.selected}
     for name, group_id in sorted((_group_name(topology, group_id), group_id) for group_id in others):
         why = _why_not_here(topology, group_id)
-        for facts in pull_rows.pages(index, group_id, PAGE, NO_RUN, index.now()):
-            for fact in facts:
-                line = Line("pull", name, _node_name(topology, fact.node_from_id), False, why)
-                yield Item(line, f"{fact.acq}/{fact.name}", fact.size_b, fact.request_id)
+        for _, level in priorities.turns(index, [group_id], priorities.last_change(index)):
+            for facts in pull_rows.pages(index, group_id, PAGE, NO_RUN, index.now(), level=level):
+                for fact in facts:
+                    source = _node_name(topology, fact.node_from_id)
+                    line = Line("pull", name, source, False, why, fact.priority)
+                    yield Item(line, f"{fact.acq}/{fact.name}", fact.size_b, fact.request_id)
 
 
 def _groups_here(found: Probed) -> set[int]:
@@ -387,4 +413,11 @@ def _pull_line(topology: topologies.Topology, decision: PullDecision, why: Reaso
         place = topology.groups[fact.group_to_id].name
     kind = "cancel" if decision.choice is Choice.CANCEL else "pull"
     planned = decision.choice in (Choice.PULL, Choice.CANCEL)
-    return Line(kind, place, _node_name(topology, fact.node_from_id), planned, why)
+    source_id = fact.node_from_id if decision.source is None else decision.source.id
+    return Line(kind, place, _node_name(topology, source_id), planned, why, fact.priority)
+
+
+def _instead(decision: PullDecision) -> Reason:
+    """Return the method of a pull from another source, and why it is not the requested one."""
+    requested, why = decision.instead
+    return Code.OTHER_SOURCE(method=decision.method, requested=requested, why=why)

@@ -14,6 +14,9 @@ from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision
 from alpenhorn.reasons import Code, Reason, Why, code_of, headed
 from alpenhorn.record import claims, pulls
+from alpenhorn.record.priorities import tidy
+from alpenhorn.scan import priorities
+from alpenhorn.scan.priorities import PriorityLevel
 from alpenhorn.scan.pulls import page
 from alpenhorn.transfer.methods import METHODS
 
@@ -28,22 +31,58 @@ class Pulls:
         self.context = context
         self._limited = Limited(context)
         self._sources = Sources(context)
-        self._planned: dict[int, int] = {}  # the last planned request of each group
+        self._planned: dict[tuple[int, int], int] = {}  # the last planned request of each group and priority
         self._most_b = BATCH_BYTES * context.limits.workers
-        self._pages = {group_id: self._pages_of(group_id) for group_id in sorted(context.groups)}
+        self._begun_again = False
+        self._pages: dict[tuple[int, PriorityLevel], Iterator[list[PullFact]]] = {}
+        self._begin(priorities.last_change(context.index))
 
-    def _pages_of(self, group_id: int) -> Iterator[list[PullFact]]:
-        facts = self._page(group_id, FIRST_PAGE, 0)
+    def _begin(self, changed: str | None) -> None:
+        """Plan the most urgent requests next; `changed`: the last change of a priority.
+
+        Requests without a priority are continued where they were.
+        """
+        index, groups = self.context.index, self.context.groups
+        self._changed = changed
+        if changed is not None:
+            tidy(index, groups)
+        self._pages = {turn: self._pages_of(*turn) for turn in priorities.turns(index, groups, changed)}
+
+    def _notice_priorities(self) -> None:
+        """Begin again if a priority was changed: a backlog may take days."""
+        changed = priorities.last_change(self.context.index)
+        if changed != self._changed:
+            self._begun_again = True
+            self.context.changed = True  # a request that is no longer urgent may have been passed
+            self._begin(changed)
+
+    def _pages_of(self, group_id: int, level: PriorityLevel) -> Iterator[list[PullFact]]:
+        key = (group_id, level.priority)
+        facts = self._page(group_id, level, FIRST_PAGE, 0 if level.priority else self._planned.get(key, 0))
         if any(self._from_another_host(fact) for fact in facts):
             # A session costs as much as many small files, so plan more files for fewer sessions.
-            facts += self._page(group_id, PAGE, facts[-1].request_id)
+            facts += self._page(group_id, level, PAGE, facts[-1].request_id)
         while facts:
-            yield facts
-            facts = self._page(group_id, PAGE, self._planned[group_id])
+            self._planned[key] = facts[-1].request_id
+            if self._begun_again:
+                facts = [fact for fact in facts if not self.context.planner.under_way(fact)]
+            if facts:
+                yield facts
+            facts = self._page(group_id, level, PAGE, self._planned[key])
 
-    def _page(self, group_id: int, size: int, after: int) -> list[PullFact]:
-        index = self.context.index
-        return page(index, group_id, after, size, self.context.run.id, index.now())
+    def _page(self, group_id: int, level: PriorityLevel, size: int, after: int) -> list[PullFact]:
+        index, planner = self.context.index, self.context.planner
+        now = self.context.posix_now()
+        return page(
+            index,
+            group_id,
+            after,
+            size,
+            self.context.run.id,
+            index.now(),
+            lambda fact: planner.lacks_source(fact, now),
+            level,
+        )
 
     def _from_another_host(self, fact: PullFact) -> bool:
         source = self.context.topology.nodes.get(fact.node_from_id)
@@ -51,9 +90,11 @@ class Pulls:
 
     def feed(self) -> list[Task]:
         self._withdraw_outdated()
-        for group_id in list(self._pages):
+        if self._pages:
+            self._notice_priorities()
+        for turn in list(self._pages):
             # While pulls wait for a share of a bandwidth limit, plan more only for other groups.
-            tasks = [] if self._limited.waits(group_id) else self._next_page(group_id)
+            tasks = [] if self._limited.waits(turn[0]) else self._next_page(turn)
             if tasks:
                 return tasks + self._limited.start()
         started = self._limited.start()
@@ -61,13 +102,13 @@ class Pulls:
             self._limited.speed_up()
         return started
 
-    def _next_page(self, group_id: int) -> list[Task]:
+    def _next_page(self, turn: tuple[int, PriorityLevel]) -> list[Task]:
         """Return the tasks of the next page that has any, [] if none or all wait for a share."""
-        for facts in self._pages[group_id]:
+        for facts in self._pages[turn]:
             tasks = self._plan(facts)
-            if tasks or self._limited.waits(group_id):
+            if tasks or self._limited.waits(turn[0]):
                 return tasks
-        del self._pages[group_id]
+        del self._pages[turn]
         return []
 
     def _withdraw_outdated(self) -> None:
@@ -92,7 +133,9 @@ class Pulls:
         now = context.posix_now()
         self._limited.new_page()
         decisions = list(self._decide(facts, now))
-        self._planned[facts[0].group_to_id] = decisions[-1].fact.request_id
+        last = decisions[-1].fact
+        if last.request_id != facts[-1].request_id:  # the rest of the page is planned later
+            self._planned[last.group_to_id, last.priority] = last.request_id
         cancelled = [decision for decision in decisions if decision.choice is Choice.CANCEL]
         if cancelled:
             pulls.cancel(context.index, context.run, cancelled)

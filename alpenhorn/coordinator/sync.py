@@ -25,7 +25,7 @@ from alpenhorn.kinds import WORK, load
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.limits import Limits
-from alpenhorn.plan.pulls import Troubles
+from alpenhorn.plan.sources import Troubles
 from alpenhorn.reasons import Code
 from alpenhorn.record import claims
 from alpenhorn.record import inodes as inode_notes

@@ -60,7 +60,7 @@ def _delete(index: Index, file_ids: Sequence[int]) -> int:
     copies = index.values(f"SELECT id FROM archivefilecopy WHERE {among}", values)
     requests = index.values(f"SELECT id FROM archivefilecopyrequest WHERE {among}", values)
     succeeded(index, "pull", requests)
-    for kind in ("check", "delete"):
+    for kind in ("check", "delete", "source"):
         succeeded(index, kind, copies)
     _detach_events(index, file_ids)
     # By node, since verifications have no index on files alone.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 
+from alpenhorn.edits import priorities
 from alpenhorn.errors import NotFound
 from alpenhorn.index.bulk import chunks, in_chunks, marks, update
 from alpenhorn.index.connection import Index
@@ -14,12 +15,18 @@ from alpenhorn.record.copies import to_replace
 
 
 def create(
-    index: Index, parts: Sequence[SelectionPart], node_id: int, group_id: int, now: datetime.datetime
+    index: Index,
+    parts: Sequence[SelectionPart],
+    node_id: int,
+    group_id: int,
+    now: datetime.datetime,
+    priority: int = 0,
 ) -> int:
-    """Request the files of a selection made by `new_requests`; return their number."""
+    """Request the files of a selection made by `new_requests`, with a priority; return their number."""
 
     def work() -> int:
         created = 0
+        highest = index.value("SELECT MAX(id) FROM archivefilecopyrequest") if priority else 0
         for part in parts:
             cursor = index.execute(
                 "INSERT INTO archivefilecopyrequest"
@@ -28,28 +35,39 @@ def create(
                 (group_id, node_id, now, *part.values),
             )
             created += cursor.rowcount
+        if priority and created:
+            new = priorities.created_after(node_id, group_id, highest or 0)
+            priorities.prioritise_selection(index, [new], priority)
         return created
 
     return index.retry(work)
 
 
 def create_for(
-    index: Index, file_ids: Sequence[int], node_id: int, group_id: int, now: datetime.datetime
+    index: Index,
+    file_ids: Sequence[int],
+    node_id: int,
+    group_id: int,
+    now: datetime.datetime,
+    *,
+    any_source: bool = True,
+    priority: int = 0,
 ) -> int:
     """Request files, whatever the state of their source, unless a request into the group is pending.
 
-    Returns the number of new requests.
+    `any_source`: also a request from another node counts.  Returns the number of new requests.
     """
+    source, values = ("", (group_id,)) if any_source else (" AND +q.node_from_id = ?", (group_id, node_id))
     parts = [
         SelectionPart(
             f"FROM archivefile f WHERE f.id IN ({some_marks}) AND NOT EXISTS"
             " (SELECT 1 FROM archivefilecopyrequest q WHERE q.file_id = f.id AND q.group_to_id = ?"
-            " AND +q.completed = 0 AND +q.cancelled = 0)",
-            (*some, group_id),
+            f"{source} AND +q.completed = 0 AND +q.cancelled = 0)",
+            (*some, *values),
         )
         for some_marks, some in in_chunks(file_ids)
     ]
-    return create(index, parts, node_id, group_id, now)
+    return create(index, parts, node_id, group_id, now, priority)
 
 
 def allow_replacement(index: Index, node_id: int, file_ids: Sequence[int]) -> int:
@@ -73,7 +91,7 @@ def cancel(index: Index, ids: Sequence[int]) -> int:
 
 
 def _cancel(index: Index, ids: Sequence[int]) -> int:
-    _require(index, ids)
+    require(index, ids)
     changed = 0
     for some in chunks(ids):
         cursor = index.execute(
@@ -93,19 +111,28 @@ def forget_attempts(index: Index, ids: Sequence[int] | None) -> int:
 
     def work() -> int:
         if ids is None:
-            return int(index.execute("DELETE FROM sync_attempt WHERE kind = 'pull'").rowcount)
-        _require(index, ids)
-        return sum(
-            index.execute(
-                f"DELETE FROM sync_attempt WHERE kind = 'pull' AND subject_id IN ({marks(some)})", tuple(some)
+            return int(index.execute("DELETE FROM sync_attempt WHERE kind IN ('pull', 'source')").rowcount)
+        require(index, ids)
+        deleted = 0
+        for some in chunks(ids):
+            among, values = f"({marks(some)})", tuple(some)
+            sources = (
+                "SELECT c.id FROM archivefilecopyrequest r JOIN archivefilecopy c ON c.file_id = r.file_id"
+                f" WHERE r.id IN {among}"
+            )
+            deleted += index.execute(
+                f"DELETE FROM sync_attempt WHERE kind = 'pull' AND subject_id IN {among}", values
             ).rowcount
-            for some in chunks(ids)
-        )
+            deleted += index.execute(
+                f"DELETE FROM sync_attempt WHERE kind = 'source' AND subject_id IN ({sources})", values
+            ).rowcount
+        return deleted
 
     return index.retry(work)
 
 
-def _require(index: Index, ids: Sequence[int]) -> None:
+def require(index: Index, ids: Sequence[int]) -> None:
+    """Raise NotFound if there is no request with one of the ids."""
     known: set[int] = set()
     for some in chunks(ids):
         sql = f"SELECT id FROM archivefilecopyrequest WHERE id IN ({marks(some)})"

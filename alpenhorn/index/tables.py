@@ -198,6 +198,7 @@ class SyncClaim(SyncTable):
     run_id = pw.IntegerField()
     expires = pw.DateTimeField()
     fence = pw.IntegerField()
+    source_id = pw.IntegerField(null=True)  # pull: the node that is read
 
     class Meta:
         indexes = ((("kind", "file_id", "target_id"), True), (("node_id",), False), (("run_id",), False))
@@ -206,8 +207,10 @@ class SyncClaim(SyncTable):
 class SyncAttempt(SyncTable):
     """Failed attempts at one piece of work; deleted when it succeeds."""
 
-    kind = pw.CharField(max_length=8)  # pull, check, delete, import
-    subject_id = pw.IntegerField()  # pull: request id; check, delete: copy id; import: import request id
+    kind = pw.CharField(max_length=8)  # pull, source, check, delete, import
+    # pull: request id; check, delete: copy id; import: import request id; source: id of the copy that was read in place
+    # of the requested source
+    subject_id = pw.IntegerField()
     count = pw.IntegerField()
     last = pw.DateTimeField()
     next = pw.DateTimeField()
@@ -357,7 +360,8 @@ class SyncIndex(SyncTable):
 
     `identity`: the random id of the index, which its media also have.  `restored`: why the index is older than the
     disks, so that nothing may be deleted; no row otherwise.  `backup`: path and time of the newest backup.
-    `pruned`: the highest number of a run that was removed from the history.
+    `pruned`: the highest number of a run that was removed from the history.  `priorities`: a random word, new after
+    each change of the priority of a request.
     """
 
     name = pw.CharField(max_length=32, unique=True)
@@ -481,6 +485,17 @@ class SyncDeletedNode(SyncTable):
     deleted = pw.DateTimeField()
 
 
+class SyncPriority(SyncTable):
+    """The priority of a pending request, if it is not 0; larger ones are done first."""
+
+    request_id = pw.IntegerField(primary_key=True)
+    group_id = pw.IntegerField()
+    priority = pw.IntegerField()
+
+    class Meta:
+        indexes = ((("group_id", "priority", "request_id"), False),)
+
+
 class SyncEvent(SyncTable):
     """The history of copies: event and reason.  Rows are only added."""
 
@@ -532,4 +547,5 @@ SYNC_TABLES: tuple[type[TableModel], ...] = (
     SyncRetirement,
     SyncRetirementGroup,
     SyncDeletedNode,
+    SyncPriority,
 )

@@ -24,6 +24,7 @@ SAMPLE = 50  # copies of a node whose reasons are found
 # Reasons that end without anyone's action, or that are reported for the whole index or for the run.
 PASSING = frozenset(
     {
+        Code.COPY_BEING_PULLED,
         Code.COPY_GONE,
         Code.COPY_IS_SOURCE_OF_REQUEST,
         Code.COPY_WANTED_BY_REQUEST,

@@ -50,6 +50,7 @@ class RequestRow(NamedTuple):
     blame: str | None
     error: Reason | None
     code: str | None = None
+    priority: int = 0
 
     @property
     def path(self) -> str:
@@ -65,11 +66,12 @@ REQUESTS = """
            r.timestamp, r.transfer_started AS started__transfer_started,
            r.transfer_completed AS ended__transfer_completed,
            f.size_b, t.count AS attempts__count, t.last AS last_attempt__last, t.next AS next_attempt__next, t.blame,
-           t.error, t.code
+           t.error, t.code, COALESCE(p.priority, 0) AS priority
     FROM archivefilecopyrequest r LEFT JOIN archivefile f ON f.id = r.file_id
     LEFT JOIN archiveacq a ON a.id = f.acq_id LEFT JOIN storagenode n ON n.id = r.node_from_id
     LEFT JOIN storagegroup g ON g.id = r.group_to_id
     LEFT JOIN sync_attempt t ON t.kind = 'pull' AND t.subject_id = r.id
+    LEFT JOIN sync_priority p ON p.request_id = r.id
     WHERE {where} ORDER BY r.id
 """
 CONVERT: dict[str, Callable[[Any], Any]] = {

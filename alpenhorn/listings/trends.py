@@ -35,13 +35,15 @@ VERIFIED = f"""
     FROM archivefilecopy c LEFT JOIN sync_verification v ON v.node_id = c.node_id AND v.file_id = c.file_id
     WHERE {HEALTHY} GROUP BY c.node_id, band
 """
-# Attempts at a request that was cancelled or completed by another program are left over.
+# Attempts at a request that was cancelled or completed by another program are left over, and so are those to pull from
+# other sources.
 FAILURES = f"""
     SELECT t.kind, t.code, t.blame, COUNT(*) AS subjects__count, SUM(t.count) AS attempts__sum, MAX(t.last) AS last,
            MIN(t.error) AS example__error
     FROM sync_attempt t
-    WHERE t.kind <> 'pull' OR EXISTS (SELECT 1 FROM archivefilecopyrequest r WHERE r.id = t.subject_id
-                                      AND {REQUEST_PENDING})
+    WHERE t.kind NOT IN ('pull', 'source') OR t.kind = 'pull' AND EXISTS (
+        SELECT 1 FROM archivefilecopyrequest r WHERE r.id = t.subject_id AND {REQUEST_PENDING}
+    )
     GROUP BY t.kind, t.code, t.blame ORDER BY subjects__count DESC, t.kind, t.code, t.blame
 """
 

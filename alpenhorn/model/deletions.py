@@ -20,7 +20,8 @@ class DeletionFact(NamedTuple):
 
     `source_of`: a pending request with this copy as its source; `wanted_by`: a pending request for the file
     into this node's group; 0 for none.  `pinned`: the pin that keeps the copy.  `claimed_by`: the other run
-    that is deleting it.  `same_path`: the acquisition of another file at the same path.  All "" for none.
+    that is deleting it.  `pulled_by`: the run that pulls the file from this copy now.  `same_path`: the
+    acquisition of another file at the same path.  All "" for none.
 
     `by_rule`: an autoclean rule releases the copy.  `space_b`: bytes on the medium, if known.  `twice`: the
     index has more than one row for this copy.  `restored`: why the index is older than the disks.
@@ -57,6 +58,7 @@ class DeletionFact(NamedTuple):
     since: float = 0.0
     policies: tuple[Policy, ...] = ()
     places: Mapping[int, CopyPlace] = {}
+    pulled_by: str = ""
 
 
 class Evidence(NamedTuple):

@@ -23,6 +23,20 @@ class Method(StrEnum):
     BBCP = "bbcp"
 
 
+class OtherSource(NamedTuple):
+    """A good copy of a requested file on any node.
+
+    `released`: it is no longer wanted there.  `attempt`: the failed attempts to pull from it in place of the requested
+    source.
+    """
+
+    node_id: int
+    copy_id: int
+    ready: bool
+    released: bool
+    attempt: AttemptFact | None = None
+
+
 class PullFact(NamedTuple):
     """A pending copy request with all that decides about it.
 
@@ -35,7 +49,8 @@ class PullFact(NamedTuple):
     owner changed it, which is then kept under another name; `found`:
     (node id, result of the check) of those whose corrupt copy never was.  `same_path`: (node id, acquisition)
     of another file that is or may be at the same path on a node of the group.  `fault`: why the rows are
-    inconsistent; "" if they are not.
+    inconsistent; "" if they are not.  `others`: the good copies of the file, if the requested source cannot be
+    used now.  `priority`: larger ones are done first.
     """
 
     request_id: int
@@ -57,6 +72,8 @@ class PullFact(NamedTuple):
     fault: Why = ""
     since: tuple[tuple[int, float], ...] = ()
     aside: tuple[int, ...] = ()
+    others: tuple[OtherSource, ...] = ()
+    priority: int = 0
 
 
 class PullFile(NamedTuple):
@@ -64,7 +81,8 @@ class PullFile(NamedTuple):
 
     `path`: relative to both roots.  `replace`: the destination has a corrupt copy, once good, to replace.
     `fence`: the fence of the claim under which it is pulled.  `since`: as in `CheckFile`; what is at the path is not
-    replaced if it was written since then.  `aside`: what is there is renamed.
+    replaced if it was written since then.  `aside`: what is there is renamed.  `other_copy`: the id of the source copy
+    if it is not the requested one, else 0; `instead`: the requested source, and why it is not used.
     """
 
     request_id: int
@@ -76,6 +94,8 @@ class PullFile(NamedTuple):
     fence: int = 1
     since: float = inf
     aside: bool = False
+    other_copy: int = 0
+    instead: tuple[str, Why] = ("", "")
 
 
 class PullJob(NamedTuple):

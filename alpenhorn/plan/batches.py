@@ -73,7 +73,8 @@ def pull_tasks(
     """
     by_route: dict[tuple[int, int, Method], list[PullDecision]] = {}
     for decision in claimed:
-        key = (decision.fact.node_from_id, decision.node_id, decision.method)
+        assert decision.source is not None
+        key = (decision.source.id, decision.node_id, decision.method)
         by_route.setdefault(key, []).append(decision)
     for (_, node_id, method), decisions in by_route.items():
         source, node = decisions[0].source, decisions[0].node

@@ -9,7 +9,7 @@ A deletion is safe if all of these hold:
   separate media that were recently seen as the index records them (`alpenhorn.scan.keepers`);
 - those copies are all that each policy for the file asks for: copies, sites and groups;
 - the index is not older than the disks;
-- no pending request pulls from this copy or wants the file in this group, and the file is not pinned;
+- no run pulls from this copy, no pending request will, or wants the file in this group, and the file is not pinned;
 - no other file of the index has the same path, and the index has one row for the copy.
 
 Copies released on several archive nodes are decided one after the other, and each decision counts the copies that are
@@ -93,6 +93,8 @@ def _not_safe(fact: DeletionFact, archive: bool, minimum: int) -> Why:
         return Code.COPY_PINNED(pinned=fact.pinned)
     if fact.source_of:
         return Code.COPY_IS_SOURCE_OF_REQUEST()
+    if fact.pulled_by:
+        return Code.COPY_BEING_PULLED(run=fact.pulled_by)
     if fact.wanted_by:
         return Code.COPY_WANTED_BY_REQUEST()
     left = len(keepers(fact, archive))

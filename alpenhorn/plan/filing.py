@@ -2,8 +2,8 @@
 
 Copies count by the index: good, not released, not being deleted, on active archive nodes that are not retired, and of
 several nodes on one medium one.  When a node was last seen does not matter, as it does for deletions: a disk that is
-away for a week is no reason to copy everything on it again.  Suspect copies and pending requests count as on their way, until a check or a
-pull has settled them.
+away for a week is no reason to copy everything on it again.  Suspect copies and pending requests count as on their
+way, until a check or a pull has settled them.
 
 A host creates only requests into groups with a node of its own.  Another host may have to create the rest, so a copy
 that only another site, or a required group, can take is left to its host.

@@ -1,6 +1,7 @@
 """Rules for pulls: what is done with each pending request, and why.
 
 Requests are decided one by one, in their order; earlier decisions of the run count (reserved room, files being pulled).
+If the requested source cannot be used now, another good copy is (`alpenhorn.plan.sources`).
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import NamedTuple
 from alpenhorn.errors import StorageError
 from alpenhorn.io.base import Group, Refusal, Remote
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.pulls import Method, PullFact, PullFile
-from alpenhorn.model.tasks import AttemptFact
+from alpenhorn.model.pulls import Method, OtherSource, PullFact, PullFile
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.inodes import Inodes
 from alpenhorn.plan.paths import unsafe
+from alpenhorn.plan.sources import NoneUsable, Route, Troubles, blames_source, choose
 from alpenhorn.plan.space import Space
 from alpenhorn.reasons import Code, Reason, Why, code_of
 
@@ -38,7 +39,8 @@ class PullDecision(NamedTuple):
 
     `source`, `method` and `reserved_b` are set for PULL only, `node`, the destination, also if the reason is about that
     node.  `found`: the result of the check of what is at the file's path there.  `fence`: the fence of the claim under
-    which the file is pulled; 0 until it is claimed.
+    which the file is pulled; 0 until it is claimed.  `other`: the source if it is not the requested one, and `instead`:
+    the requested source, and why it is not used.  `no_other`: why no other good copy can take its place.
     """
 
     fact: PullFact
@@ -50,6 +52,9 @@ class PullDecision(NamedTuple):
     reserved_b: int = 0
     found: str = ""
     fence: int = 0
+    other: OtherSource | None = None
+    instead: tuple[str, Why] = ("", "")
+    no_other: str = ""
 
     @property
     def node_id(self) -> int:
@@ -76,33 +81,9 @@ class PullDecision(NamedTuple):
             self.fence,
             since,
             self.node_id in fact.aside,
+            0 if self.other is None else self.other.copy_id,
+            self.instead,
         )
-
-
-class Route(NamedTuple):
-    """The data common to all pulls from one node into one group.  `method`: by the id of the destination."""
-
-    source: NodeFact
-    remote: Remote
-    group: Group
-    method: Mapping[int, Method]
-
-
-class Troubles:
-    """Nodes and hosts that a run does not use again, each with the reason.
-
-    `absent`: ids of unusable nodes of this host; `unwritable`: ids of nodes that take no more pulls; `silent`: names of
-    hosts that could not be reached; `unmounted`: ids of nodes of other hosts that are not mounted there.  `held`: by
-    the name of another host, or the id of a node there, the failed attempts of earlier runs, and the reason given until
-    the next attempt is due.
-    """
-
-    def __init__(self, absent: dict[int, Reason] | None = None) -> None:
-        self.absent = {} if absent is None else absent
-        self.unwritable: dict[int, Reason] = {}
-        self.silent: dict[str, Refusal] = {}
-        self.unmounted: dict[int, Reason] = {}
-        self.held: dict[str | int, tuple[AttemptFact, Reason]] = {}
 
 
 class PullPlanner:
@@ -150,37 +131,47 @@ class PullPlanner:
             return PullDecision(fact, Choice.SKIP, error.reason)
 
     def _decide(self, fact: PullFact, now: float) -> PullDecision:
-        settled = self._settled_by_states(fact)
+        settled = self._settled_by_group(fact)
         if settled is not None:
             return settled
+        obstacle = None if fact.source_has == "Y" else self._no_source_copy(fact)
+        if obstacle is not None and not fact.others:
+            return obstacle
         wrong = file_fault(fact.acq, fact.name, fact.size_b, fact.md5sum)
         if wrong:
             return PullDecision(fact, Choice.SKIP, wrong)
         if fact.claimed_by:
             return PullDecision(fact, Choice.WAIT, Code.PULLED_BY_OTHER_RUN(run=fact.claimed_by))
         if waits(fact.attempt, now):
-            for at, found in fact.found:
-                if at in self.nodes and self.nodes[at].host == self.host:
-                    node = self.nodes[at]
-                    why = unknown_file(node.name, found, RETRY)
-                    return PullDecision(fact, Choice.SKIP, why, node, found=found)
-            return PullDecision(fact, Choice.WAIT, WAITS)
+            if not (fact.others and blames_source(fact.attempt)):
+                return self._delayed(fact)
+            obstacle = obstacle or self._delayed(fact)
         route = self._route(fact.node_from_id, fact.group_to_id)
-        if isinstance(route, Refusal):
-            return _refused(fact, route)
+        if obstacle is None:
+            obstacle = self._source_obstacle(fact, route, now)
+        pull = fact
+        if obstacle is not None:
+            if not fact.others or not self._replaceable(fact, route):
+                return obstacle
+            chosen = choose(
+                fact,
+                lambda node_id: self._route(node_id, fact.group_to_id),
+                lambda source: self._held(source, now),
+                self.host,
+                now,
+            )
+            if isinstance(chosen, NoneUsable):
+                return self._no_other(obstacle, chosen)
+            other, route, pull = chosen
+        else:
+            other = None
+        assert isinstance(route, Route)
         source = route.source
-        if not route.remote.ready(fact):
-            why = Code.SOURCE_NOT_READY(node=source.name, host=source.host)
-            return PullDecision(fact, Choice.WAIT, why)
-        doubtful = self._doubtful(source)
-        held = self._held_back(source, doubtful, now) if doubtful else ""
-        if held:
-            return PullDecision(fact, Choice.WAIT, held)
         under_way = self._under_way.setdefault(fact.group_to_id, {})
         if fact.file_id in under_way:
             return PullDecision(fact, Choice.WAIT, Code.OTHER_REQUEST_BRINGS_FILE())
         self._path = path = f"{fact.acq}/{fact.name}"
-        node_id = route.group.choose(fact, self)
+        node_id = route.group.choose(pull, self)
         if isinstance(node_id, Refusal):
             return _refused(fact, node_id)
         node = self.nodes[node_id]
@@ -195,12 +186,83 @@ class PullPlanner:
             return PullDecision(fact, Choice.WAIT, SAME_PATH_ARRIVING, node)
         arriving.add(path)
         under_way[fact.file_id] = path
-        for one in doubtful:
-            self._probes[one] = fact.file_id
+        if self.troubles.held:
+            for one in self._doubtful(source):
+                self._probes[one] = fact.file_id
         assert fact.size_b is not None
         reserved = self.space.reserve(node_id, fact.size_b)
         self.inodes.reserve(node_id, path)
-        return PullDecision(fact, Choice.PULL, "", node, source, route.method[node_id], reserved)
+        decision = PullDecision(fact, Choice.PULL, "", node, source, route.method[node_id], reserved)
+        if obstacle is None:
+            return decision
+        requested = self.nodes.get(fact.node_from_id)
+        name = f"node {fact.node_from_id}" if requested is None else requested.name
+        return decision._replace(other=other, instead=(name, obstacle.why))
+
+    def lacks_source(self, fact: PullFact, now: float) -> bool:
+        """Return whether the other good copies of a file decide about a request, so that they must be read."""
+        try:
+            route = self._routes.get((fact.node_from_id, fact.group_to_id))
+            plain = fact.source_has == "Y" and fact.attempt is None and not self.troubles.held
+            if plain and isinstance(route, Route):  # nearly all requests; what follows takes twice as long
+                return not route.remote.ready(fact)
+            if fact.fault or (fact.at_group and "Y" in {has for _, has in fact.at_group}):
+                return False
+            if fact.source_has != "Y":
+                return True
+            route = self._route(fact.node_from_id, fact.group_to_id)
+            if not isinstance(route, Route):
+                return self._replaceable(fact, route)
+            if fact.attempt is not None and waits(fact.attempt, now):
+                return blames_source(fact.attempt)
+            return self._source_obstacle(fact, route, now) is not None
+        except StorageError:  # `decide` reports it
+            return False
+
+    def _source_obstacle(self, fact: PullFact, route: Route | Refusal, now: float) -> PullDecision | None:
+        """Return the decision if the requested source cannot be used now, None if it can."""
+        if isinstance(route, Refusal):
+            return _refused(fact, route)
+        if not route.remote.ready(fact):
+            why = Code.SOURCE_NOT_READY(node=route.source.name, host=route.source.host)
+            return PullDecision(fact, Choice.WAIT, why)
+        held = self._held(route.source, now) if self.troubles.held else ""
+        return PullDecision(fact, Choice.WAIT, held) if held else None
+
+    def _replaceable(self, fact: PullFact, route: Route | Refusal) -> bool:
+        """Return whether another source helps a request: not if its group takes no file, or none of the requested one.
+
+        A Transport group takes files of its own host only.
+        """
+        group = self.groups.get(fact.group_to_id)
+        requested = self.nodes.get(fact.node_from_id)
+        if group is None:
+            return False
+        return isinstance(route, Route) or requested is None or group.refuses(requested) is None
+
+    def _no_other(self, obstacle: PullDecision, found: NoneUsable) -> PullDecision:
+        """Return the decision on a request without a usable source.
+
+        It is not cancelled while the index has a good copy that may be read later.
+        """
+        if obstacle.choice is not Choice.CANCEL or not found.why:
+            return obstacle._replace(no_other=found.why)
+        why = Code.NO_OTHER_SOURCE(obstacle=obstacle.why, why=found.why)
+        return PullDecision(obstacle.fact, Choice.WAIT if found.waits else Choice.SKIP, why)
+
+    def _delayed(self, fact: PullFact) -> PullDecision:
+        """Return the decision on a request whose next attempt is not due."""
+        for at, found in fact.found:
+            if at in self.nodes and self.nodes[at].host == self.host:
+                node = self.nodes[at]
+                why = unknown_file(node.name, found, RETRY)
+                return PullDecision(fact, Choice.SKIP, why, node, found=found)
+        return PullDecision(fact, Choice.WAIT, WAITS)
+
+    def _held(self, source: NodeFact, now: float) -> Why:
+        """Return why nothing is pulled from a source for now, because of failures of its host or of the node."""
+        doubtful = self._doubtful(source)
+        return self._held_back(source, doubtful, now) if doubtful else ""
 
     def _doubtful(self, source: NodeFact) -> list[str | int]:
         """Return the host and the node of a source if earlier attempts failed there."""
@@ -240,6 +302,10 @@ class PullPlanner:
         lacking = self.space.obstacle(node_id, size_b)
         return lacking(node=self.nodes[node_id].name) if lacking else ""
 
+    def under_way(self, fact: PullFact) -> bool:
+        """Return whether the file of a request is being pulled into its group."""
+        return fact.file_id in self._under_way.get(fact.group_to_id, ())
+
     def left_b(self, node_id: int) -> int | None:
         return self.space.left_b(node_id)
 
@@ -276,16 +342,18 @@ class PullPlanner:
         self.troubles.absent[node_id] = why
         self._routes.clear()
 
-    def _settled_by_states(self, fact: PullFact) -> PullDecision | None:
-        """Return the decision if the states of the copies at the destination or source determine it."""
+    def _settled_by_group(self, fact: PullFact) -> PullDecision | None:
+        """Return the decision if the states of the copies at the destination determine it."""
         if fact.at_group:
             states = {has for _, has in fact.at_group}
             if "Y" in states:
                 return PullDecision(fact, Choice.CANCEL, Code.GROUP_HAS_FILE())
             if "M" in states:
                 return PullDecision(fact, Choice.WAIT, Code.GROUP_COPY_SUSPECT())
-        if fact.source_has == "Y":
-            return None
+        return None
+
+    def _no_source_copy(self, fact: PullFact) -> PullDecision:
+        """Return the decision on a request whose source has no good copy, if there is no other."""
         source = self.nodes.get(fact.node_from_id)
         if source is None:
             return PullDecision(fact, Choice.SKIP, Code.SOURCE_NOT_IN_INDEX())

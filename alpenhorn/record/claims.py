@@ -6,6 +6,9 @@ Claims for deletions are made in `alpenhorn.record.deletions`; all claims are re
 
 Each take-over of an expired lease increases the fence of the claim.  A run records results only if it still holds the
 claim with its own fence (`held_claims`): while it was suspended, another run may have done the work.
+
+A claim for a pull names the source, whose copy is not deleted as long as the lease lasts.  A pending request protects
+the requested source even before; another source is only pulled from if its copy is still good when it is claimed.
 """
 
 from __future__ import annotations
@@ -19,20 +22,42 @@ from alpenhorn.plan.pulls import PullDecision
 from alpenhorn.record.run import Run
 
 LEASE = datetime.timedelta(minutes=15)
-COLUMNS = ("kind", "file_id", "target_id", "node_id", "reserved_b", "host", "run_id", "expires", "fence")
+COLUMNS = (
+    "kind",
+    "file_id",
+    "target_id",
+    "node_id",
+    "reserved_b",
+    "host",
+    "run_id",
+    "expires",
+    "fence",
+    "source_id",
+)
 
 
 def claim(index: Index, run: Run, wanted: Sequence[PullDecision]) -> list[PullDecision]:
     """Claim pulls whose requests are still pending and that no other run has claimed.
 
-    Expired leases are taken over, with the next fence.  Returns the granted pulls, each with its fence, in their order.
+    Expired leases are taken over, with the next fence.  A pull from another source than the requested one is granted
+    only if the copy there is still good.  Returns the granted pulls, each with its fence, in their order.
     """
 
     def work() -> list[PullDecision]:
         now = index.now()
         expires = str(now + LEASE)
         rows = [
-            ("pull", *_key(want), want.node_id, want.reserved_b, run.host, run.id, expires, 1)
+            (
+                "pull",
+                *_key(want),
+                want.node_id,
+                want.reserved_b,
+                run.host,
+                run.id,
+                expires,
+                1,
+                _source_id(want),
+            )
             for want in wanted
         ]
         index.executemany(index.insert_ignore("sync_claim", COLUMNS), rows)
@@ -42,8 +67,18 @@ def claim(index: Index, run: Run, wanted: Sequence[PullDecision]) -> list[PullDe
             if _key(want) not in own:
                 taken = index.execute(
                     "UPDATE sync_claim SET host = ?, run_id = ?, node_id = ?, reserved_b = ?, expires = ?,"
-                    " fence = fence + 1 WHERE kind = 'pull' AND file_id = ? AND target_id = ? AND expires <= ?",
-                    (run.host, run.id, want.node_id, want.reserved_b, expires, *_key(want), now),
+                    " source_id = ?, fence = fence + 1"
+                    " WHERE kind = 'pull' AND file_id = ? AND target_id = ? AND expires <= ?",
+                    (
+                        run.host,
+                        run.id,
+                        want.node_id,
+                        want.reserved_b,
+                        expires,
+                        _source_id(want),
+                        *_key(want),
+                        now,
+                    ),
                 )
                 if taken.rowcount:
                     taken_over = True
@@ -51,7 +86,7 @@ def claim(index: Index, run: Run, wanted: Sequence[PullDecision]) -> list[PullDe
             own = _own_claims(index, run)
         # Only now, since the INSERT may have waited for the transaction that completed the request.
         pending = still_pending(index, [want.fact.request_id for want in wanted])
-        useful = own.keys() - _already_present(index, wanted)
+        useful = own.keys() - _already_present(index, wanted) - _source_gone(index, wanted)
         granted = [
             want._replace(fence=own[_key(want)])
             for want in wanted
@@ -98,6 +133,40 @@ def still_pending(index: Index, request_ids: Sequence[int]) -> set[int]:
 def _key(want: PullDecision) -> tuple[int, int]:
     """Return the file id and group id for which a claim is unique."""
     return want.fact.file_id, want.fact.group_to_id
+
+
+def _source_id(want: PullDecision) -> int | None:
+    return None if want.source is None else want.source.id
+
+
+def _source_gone(index: Index, wanted: Sequence[PullDecision]) -> set[tuple[int, int]]:
+    """Return (file id, group id) of pulls from other sources whose copies are no longer good.
+
+    The copies are locked until the claims are committed.  A deletion locks them before it reads the claims, so either
+    it sees the claim, or the copy is found as it has left it.
+    """
+    others = {want.other.copy_id: want for want in wanted if want.other is not None}
+    lock = index.dialect.for_update
+    good: set[int] = set()
+    for marks, some in in_chunks(sorted(others)):
+        sql = f"SELECT id FROM archivefilecopy WHERE has_file = 'Y' AND id IN ({marks}) ORDER BY file_id, node_id{lock}"
+        good.update(index.values(sql, some))
+    if index.galera and good:
+        lock_files(index, sorted({others[copy_id].fact.file_id for copy_id in good}))
+    return {_key(want) for copy_id, want in others.items() if copy_id not in good}
+
+
+def lock_files(index: Index, file_ids: Iterable[int]) -> None:
+    """Write the common row of all claims on a file, on a Galera cluster.
+
+    Locks are local to one server there: claims on two copies of a file, or on the deletion of a copy and a pull from
+    it, change different rows, so both would succeed.  With a common row, the second fails with a deadlock at its
+    commit, and is decided again after the first.
+    """
+    index.executemany(
+        "INSERT INTO sync_file_claim (file_id, fence) VALUES (?, 1) ON DUPLICATE KEY UPDATE fence = fence + 1",
+        [(file_id,) for file_id in file_ids],
+    )
 
 
 def _already_present(index: Index, wanted: Sequence[PullDecision]) -> set[tuple[int, int]]:

@@ -22,7 +22,7 @@ from alpenhorn.model.tasks import Verdict
 from alpenhorn.plan.deletions import decide, reason
 from alpenhorn.reasons import Code, Reason, Why, code_of
 from alpenhorn.record.attempts import Failure, failed, succeeded
-from alpenhorn.record.claims import COLUMNS, LEASE, held_claims, release
+from alpenhorn.record.claims import COLUMNS, LEASE, held_claims, lock_files, release
 from alpenhorn.record.copies import never_good, once_good
 from alpenhorn.record.place import node_unmoved
 from alpenhorn.record.run import Run, events
@@ -64,6 +64,9 @@ def claim(
     """
 
     def work() -> DecidedDeletions:
+        if index.galera:
+            # Before anything is read: a claim for a pull from a copy changes no other row that is locked here.
+            lock_files(index, sorted({copy.file_id for copy in copies}))
         reading = read(index, node.id, copies, run.id, evidence, lock=True)
         if (reading.host, reading.root) != (node.host, node.root):
             return DecidedDeletions([], [], [], {})
@@ -124,29 +127,16 @@ def write_claims(
                 run.id,
                 expires,
                 decided.fences[fact.file_id],
+                None,
             )
             for fact in granted
         ],
     )
-    if index.galera:
-        _write_file_claims(index, granted)
     for marks, some in in_chunks([fact.copy_id for fact in granted]):
         index.execute(
             f"UPDATE archivefilecopy SET has_file = 'M', last_update = ? WHERE id IN ({marks})",
             (run.now(), *some),
         )
-
-
-def _write_file_claims(index: Index, granted: Sequence[DeletionFact]) -> None:
-    """Write the common row of all claims on a file, on a Galera cluster.
-
-    Locks are local to one server there: claims on two copies of a file change different rows, so both would succeed.
-    With a common row, the second fails with a deadlock at its commit, and is decided again after the first.
-    """
-    index.executemany(
-        "INSERT INTO sync_file_claim (file_id, fence) VALUES (?, 1) ON DUPLICATE KEY UPDATE fence = fence + 1",
-        [(fact.file_id,) for fact in granted],
-    )
 
 
 def settle(

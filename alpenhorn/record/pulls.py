@@ -11,6 +11,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import PullResult
 from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.plan.pulls import PullDecision
+from alpenhorn.plan.sources import OF_SOURCE
 from alpenhorn.reasons import Code, Reason, headed
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.claims import held_claims, release, still_pending
@@ -95,10 +96,7 @@ def settle(
             node,
             [(result.file.file_id, result.space_b) for result in verified],
             "pulled",
-            [
-                Code.PULLED(request=result.file.request_id, method=result.method, node=source.name)
-                for result in verified
-            ],
+            [_pulled(result, source) for result in verified],
         )
         kept = [
             (result.file.file_id, node.id, Code.CHANGED_FILE_KEPT(path=repr(result.aside)))
@@ -108,6 +106,8 @@ def settle(
         events(index, run, "kept", kept)
         _complete(index, verified)
         succeeded(index, "pull", [result.file.request_id for result in (*verified, *advanced)])
+        read = [result.file.other_copy for result in (*verified, *advanced) if result.file.other_copy]
+        succeeded(index, "source", read)
         _suspect(index, run, node, occupied, FOUND)
         _suspect(index, run, node, changed, CHANGED, states=("X",))
         _suspect(index, run, node, outdated, OUTDATED, states=("N", "X"), pulled_by_run=True)
@@ -115,17 +115,22 @@ def settle(
         _blame(index, run, source, [result for result in rest if result.blame is Blame.SOURCE])
         states = _states(index, node.id, [result.file.file_id for result in occupied])
         corrupt = {file_id for file_id, has in states.items() if has == "X"}
-        failures = [
-            Failure(
-                result.file.request_id,
+        failures: list[Failure] = []
+        of_source: list[Failure] = []
+        for result in rest:
+            if result.file.file_id not in held or result.file.request_id in silent:
+                continue
+            # The requested source, and other ones, are not delayed by failures of this one.
+            other = result.file.other_copy if result.blame in OF_SOURCE else 0
+            failure = Failure(
+                other or result.file.request_id,
                 str(result.blame or Blame.WORKER),
                 result.error,
                 result.file.file_id,
                 node.id,
             )
-            for result in rest
-            if result.file.file_id in held and result.file.request_id not in silent
-        ]
+            (of_source if other else failures).append(failure)
+        failed(index, run, "source", of_source)
         # A failed attempt delays the next pull, so that not every run checks the corrupt file again.
         failures += [
             Failure(result.file.request_id, Blame.UNKNOWN, result.error, result.file.file_id, node.id)
@@ -137,6 +142,16 @@ def settle(
         return True
 
     return index.retry(work)
+
+
+def _pulled(result: PullResult, source: NodeFact) -> Reason:
+    request, method = result.file.request_id, result.method
+    requested, why = result.file.instead
+    if not requested:
+        return Code.PULLED(request=request, method=method, node=source.name)
+    return Code.PULLED_FROM_OTHER(
+        request=request, method=method, node=source.name, requested=requested, why=why
+    )
 
 
 def _blame(index: Index, run: Run, source: NodeFact, results: Sequence[PullResult]) -> None:

@@ -11,7 +11,7 @@ from alpenhorn.model.tasks import AttemptFact
 # `t` is sync_attempt.
 ATTEMPT = "t.count AS tries__count, t.last, t.next, t.blame, t.error"
 
-_Stored = str | float | datetime | None  # a time as a row has it
+Stored = str | float | datetime | None  # a time as a row has it
 
 
 class AttemptColumns(Protocol):
@@ -20,9 +20,9 @@ class AttemptColumns(Protocol):
     @property
     def tries(self) -> int | None: ...
     @property
-    def last(self) -> _Stored: ...
+    def last(self) -> Stored: ...
     @property
-    def next(self) -> _Stored: ...
+    def next(self) -> Stored: ...
     @property
     def blame(self) -> str | None: ...
     @property
@@ -34,8 +34,8 @@ class AttemptRow(NamedTuple):
 
     subject_id: int
     tries: int
-    last: _Stored
-    next: _Stored
+    last: Stored
+    next: Stored
     blame: str
     error: str
 

@@ -38,8 +38,8 @@ EVERY_COPY = """
     WHERE file_id IN ({marks}) ORDER BY file_id, node_id{lock}
 """
 CLAIMS = """
-    SELECT file_id, target_id AS node_id__target_id, host, run_id, expires, fence FROM sync_claim
-    WHERE kind = 'delete' AND file_id IN ({marks})
+    SELECT kind, file_id, target_id AS node_id__target_id, host, run_id, expires, fence, source_id FROM sync_claim
+    WHERE kind IN ('delete', 'pull') AND file_id IN ({marks})
 """
 # The nodes whose good copies release the one on this node, by autoclean.
 CLEANERS = """
@@ -83,14 +83,16 @@ class EvidenceRow(NamedTuple):
 
 
 class _Claim(NamedTuple):
-    """A claim on a deletion."""
+    """A claim.  `node_id`: the node to delete from, or the group to pull into; `source_id`: the node to pull from."""
 
+    kind: str
     file_id: int
     node_id: int
     host: str
     run_id: int
     expires: Any
     fence: int
+    source_id: int | None
 
 
 def released(index: Index, node_id: int) -> dict[str, int]:
@@ -141,7 +143,8 @@ def read(
     keepers = KeeperNodes(index, node_id, evidence)
     if not keepers.active:
         return reading
-    claims = claims_on(index, file_ids)
+    every_claim = _every_claim(index, file_ids)
+    claims = [claim for claim in every_claim if claim.kind == "delete"]
     claimed = {(claim.file_id, claim.node_id) for claim in claims}
     # Autoclean never applies to archive nodes, whatever rules there are.
     cleaners = set()
@@ -162,6 +165,7 @@ def read(
     policies = load_policies(index) if keepers.policies else None
     on_it = [claim for claim in claims if claim.node_id == node_id]
     claimed_by = _claimed_by(on_it, run_id, keepers.now, reading)
+    pulled_by = _pulled_from(every_claim, node_id, keepers.now)
     for copy in copies:
         if copy.file_id not in own:
             continue
@@ -194,6 +198,7 @@ def read(
                 since.get(copy.file_id, 0.0),
                 matching,
                 keepers.places if matching else {},
+                pulled_by.get(copy.file_id, ""),
             )
         )
     return reading._replace(archive=keepers.archive, host=keepers.host, root=keepers.root)
@@ -247,10 +252,23 @@ def every_copy(index: Index, file_ids: Sequence[int], lock: bool = False) -> lis
 def claims_on(index: Index, file_ids: Sequence[int]) -> list[_Claim]:
     """Return all claims on deletions of the files, including expired ones: the state of their copies is unknown until
     the next run on their node."""
+    return [claim for claim in _every_claim(index, file_ids) if claim.kind == "delete"]
+
+
+def _every_claim(index: Index, file_ids: Sequence[int]) -> list[_Claim]:
     claims: list[_Claim] = []
     for marks, some in in_chunks(file_ids):
         claims += index.facts(_Claim, CLAIMS.format(marks=marks), some)
     return claims
+
+
+def _pulled_from(claims: Sequence[_Claim], node_id: int, now: datetime.datetime) -> dict[int, str]:
+    """Return the runs that pull files from a node now, on any host, by file id."""
+    return {
+        claim.file_id: f"{claim.host} (run {claim.run_id})"
+        for claim in claims
+        if claim.kind == "pull" and claim.source_id == node_id and known_moment(claim.expires) > now
+    }
 
 
 def _claimed_by(
@@ -258,12 +276,12 @@ def _claimed_by(
 ) -> dict[int, str]:
     """Add the claims on the node itself to the reading; return the other claims, by file and run."""
     found = {}
-    for file_id, _, host, holder, expires, fence in claims:
-        reading.fences[file_id] = fence
-        if holder == run_id:
-            reading.own.add(file_id)
-        elif known_moment(expires) > now:
-            found[file_id] = f"{host} (run {holder})"
+    for claim in claims:
+        reading.fences[claim.file_id] = claim.fence
+        if claim.run_id == run_id:
+            reading.own.add(claim.file_id)
+        elif known_moment(claim.expires) > now:
+            found[claim.file_id] = f"{claim.host} (run {claim.run_id})"
     return found
 
 

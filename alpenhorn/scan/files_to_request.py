@@ -13,7 +13,7 @@ class RequestSelection(NamedTuple):
     """A selection, by ids of rows.
 
     `node` or `group` None: any (for a cancellation).  `targets`: groups whose files are left out.  `files` None: no
-    list of files was given.
+    list of files was given.  `any_source`: a pending request from another node leaves a file out as well.
     """
 
     node: int | None
@@ -21,6 +21,7 @@ class RequestSelection(NamedTuple):
     acqs: tuple[int, ...] = ()
     targets: tuple[int, ...] = ()
     files: Sequence[int] | None = None
+    any_source: bool = False
 
 
 # A + before a column prevents SQLite from using its index.  Otherwise it would scan all pending requests of the group
@@ -32,7 +33,7 @@ NEW = """
       AND NOT EXISTS (SELECT 1 FROM archivefilecopy d WHERE d.file_id = c.file_id AND d.has_file = 'Y'
                       AND d.node_id IN (SELECT id FROM storagenode WHERE group_id IN ({groups})))
       AND NOT EXISTS (SELECT 1 FROM archivefilecopyrequest q
-                      WHERE q.file_id = c.file_id AND q.group_to_id = ?
+                      WHERE q.file_id = c.file_id AND q.group_to_id = ?{source}
                       AND +q.completed = 0 AND +q.cancelled = 0)
 """
 PENDING = """
@@ -42,10 +43,11 @@ PENDING = """
 
 
 def new_requests(selection: RequestSelection) -> list[SelectionPart]:
-    """Select the files with a good copy on the node, and neither a good copy in the group nor a request into it."""
+    """Select files with a good copy on the node, none in the group, and no pending request from the node into it."""
     assert selection.node is not None and selection.group is not None
     groups = (selection.group, *selection.targets)
-    sql = NEW.format(own=_own(selection), groups=marks(groups))
+    source = "" if selection.any_source else " AND +q.node_from_id = c.node_id"
+    sql = NEW.format(own=_own(selection), groups=marks(groups), source=source)
     base = SelectionPart(sql, (selection.node, *groups, selection.group))
     return limited(base, selection.acqs, selection.files, "c.file_id")
 

@@ -4,48 +4,26 @@ from __future__ import annotations
 
 import datetime
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from typing import NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
-from alpenhorn.model.pulls import PullFact
-from alpenhorn.reasons import Code, Reason, recorded
-from alpenhorn.scan.attempts import ATTEMPT, AttemptRow, attempt_fact
+from alpenhorn.model.pulls import OtherSource, PullFact
+from alpenhorn.reasons import Code, Reason, Why, recorded
+from alpenhorn.scan.attempts import ATTEMPT, AttemptRow, Stored, attempt_fact
 from alpenhorn.scan.good_since import TO_REPLACE, good_since
+from alpenhorn.scan.priorities import PLAIN, PriorityLevel
 from alpenhorn.scan.same_path import sharing_in_group
 
 NOT_KNOWN = Reason("", Code.UNKNOWN)
 PENDING = "r.completed = 0 AND r.cancelled = 0 AND r.group_to_id = ?"
-RANGE = f"{PENDING} AND r.id > ? AND r.id <= ?"
-
-REQUESTS = f"""
-    SELECT r.id AS request_id__id, r.file_id, a.name AS acq__name, f.name, f.size_b, f.md5sum,
-           r.node_from_id, c.has_file AS source_has__has_file, c.ready AS source_ready__ready, r.group_to_id
-    FROM archivefilecopyrequest r
-    LEFT JOIN archivefile f ON f.id = r.file_id
-    LEFT JOIN archiveacq a ON a.id = f.acq_id
-    LEFT JOIN archivefilecopy c ON c.file_id = r.file_id AND c.node_id = r.node_from_id
-    WHERE {PENDING} AND r.id > ? ORDER BY r.id LIMIT ?
-"""
-AT_GROUP = f"""
-    SELECT r.id, c.node_id, c.has_file, v.verified, c.file_id
-    FROM archivefilecopyrequest r
-    JOIN archivefilecopy c ON c.file_id = r.file_id
-    JOIN storagenode n ON n.id = c.node_id AND n.group_id = r.group_to_id
-      AND n.id NOT IN (SELECT node_id FROM sync_retirement WHERE cancelled <> 1)
-    LEFT JOIN sync_verification v ON v.node_id = c.node_id AND v.file_id = c.file_id AND c.has_file = 'X'
-    WHERE {RANGE}
-"""
 TOTAL = f"""
     SELECT COUNT(*), SUM(f.size_b)
     FROM archivefilecopyrequest r JOIN archivefile f ON f.id = r.file_id
     WHERE {PENDING}
-"""
-ATTEMPTS = f"""
-    SELECT t.subject_id, {ATTEMPT}
-    FROM sync_attempt t JOIN archivefilecopyrequest r ON r.id = t.subject_id
-    WHERE t.kind = 'pull' AND t.subject_id > ? AND t.subject_id <= ? AND {PENDING}
 """
 WHY_CORRUPT = """
     SELECT file_id, node_id, why, code FROM sync_event WHERE id IN (
@@ -53,30 +31,183 @@ WHY_CORRUPT = """
         GROUP BY file_id, node_id
     )
 """
-CLAIMS = f"""
-    SELECT r.id, k.host, k.run_id
-    FROM sync_claim k JOIN archivefilecopyrequest r ON r.file_id = k.file_id
-    WHERE k.kind = 'pull' AND k.target_id = r.group_to_id AND k.run_id <> ? AND k.expires > ? AND {RANGE}
+OTHERS = f"""
+    SELECT c.file_id, c.node_id, c.id AS copy_id__id, c.ready, c.wants_file, {ATTEMPT}
+    FROM archivefilecopy c LEFT JOIN sync_attempt t ON t.kind = 'source' AND t.subject_id = c.id
+    WHERE c.has_file = 'Y' AND c.file_id IN ({{marks}})
 """
 
 
+class _Statements(NamedTuple):
+    """The statements for a page of requests.
+
+    The values of `requests` are those of the level, the id after which the page begins, and the number of requests;
+    those of the others are the level's, and the ids after which the page begins and at which it ends.  `claims` has the
+    run and the time before them.
+    """
+
+    requests: str
+    at_group: str
+    attempts: str
+    claims: str
+
+
+def _statements(requests: str, pending: str, id_: str, join: str = "JOIN") -> _Statements:
+    """`requests`: the tables that hold the requests of a level; `pending`: the condition; `id_`: the id, for ranges;
+    `join`: how tables are joined in which most requests have no row.
+    """
+    in_page = f"{pending} AND {id_} > ? AND {id_} <= ?"
+    return _Statements(
+        requests=f"""
+            SELECT r.id AS request_id__id, r.file_id, a.name AS acq__name, f.name, f.size_b, f.md5sum,
+                   r.node_from_id, c.has_file AS source_has__has_file, c.ready AS source_ready__ready, r.group_to_id
+            FROM {requests}
+            LEFT JOIN archivefile f ON f.id = r.file_id
+            LEFT JOIN archiveacq a ON a.id = f.acq_id
+            LEFT JOIN archivefilecopy c ON c.file_id = r.file_id AND c.node_id = r.node_from_id
+            WHERE {pending} AND {id_} > ? ORDER BY {id_} LIMIT ?
+        """,
+        at_group=f"""
+            SELECT r.id, c.node_id, c.has_file, v.verified, c.file_id
+            FROM {requests}
+            JOIN archivefilecopy c ON c.file_id = r.file_id
+            JOIN storagenode n ON n.id = c.node_id AND n.group_id = r.group_to_id
+              AND n.id NOT IN (SELECT node_id FROM sync_retirement WHERE cancelled <> 1)
+            LEFT JOIN sync_verification v ON v.node_id = c.node_id AND v.file_id = c.file_id AND c.has_file = 'X'
+            WHERE {in_page}
+        """,
+        attempts=f"""
+            SELECT t.subject_id, {ATTEMPT}
+            FROM {requests} {join} sync_attempt t ON t.kind = 'pull' AND t.subject_id = r.id
+            WHERE {in_page}
+        """,
+        claims=f"""
+            SELECT r.id, k.host, k.run_id
+            FROM {requests}
+            {join} sync_claim k ON k.kind = 'pull' AND k.file_id = r.file_id AND k.target_id = r.group_to_id
+            WHERE k.run_id <> ? AND k.expires > ? AND {in_page}
+        """,
+    )
+
+
+# In a group without priorities.
+PLAIN_LEVEL = _statements("archivefilecopyrequest r", PENDING, "r.id")._replace(
+    attempts=f"""
+        SELECT t.subject_id, {ATTEMPT}
+        FROM sync_attempt t JOIN archivefilecopyrequest r ON r.id = t.subject_id
+        WHERE t.kind = 'pull' AND {PENDING} AND t.subject_id > ? AND t.subject_id <= ?
+    """,
+    claims=f"""
+        SELECT r.id, k.host, k.run_id
+        FROM sync_claim k JOIN archivefilecopyrequest r ON r.file_id = k.file_id
+        WHERE k.kind = 'pull' AND k.target_id = r.group_to_id AND k.run_id <> ? AND k.expires > ?
+          AND {PENDING} AND r.id > ? AND r.id <= ?
+    """,
+)
+# Those of a group with priorities that have none.  The other statements may read more, and cost less so.
+REST = PLAIN_LEVEL._replace(
+    requests=_statements(
+        "archivefilecopyrequest r",
+        f"{PENDING} AND NOT EXISTS (SELECT 1 FROM sync_priority p WHERE p.request_id = r.id)",
+        "r.id",
+    ).requests
+)
+
+
+@cache
+def _of_level(lookup_join: str) -> _Statements:
+    """Return the statements for requests with one priority; `lookup_join`: see `Dialect`.
+
+    Without it, and with an index on the state of requests, all pending requests of the group may be read for a few.
+    """
+    return _statements(
+        f"sync_priority p {lookup_join} archivefilecopyrequest r ON r.id = p.request_id",
+        "p.group_id = ? AND p.priority = ? AND r.group_to_id = p.group_id AND r.completed = 0 AND r.cancelled = 0",
+        "p.request_id",
+        lookup_join,
+    )
+
+
+class _OtherRow(NamedTuple):
+    """A good copy of a file, with the failed attempts to pull from it."""
+
+    file_id: int
+    node_id: int
+    copy_id: int
+    ready: bool
+    wants_file: str
+    tries: int | None
+    last: Stored
+    next: Stored
+    blame: str | None
+    error: str | None
+    fault: Why = ""
+
+
 def page(
-    index: Index, group_id: int, after: int, limit: int, run_id: int, now: datetime.datetime
+    index: Index,
+    group_id: int,
+    after: int,
+    limit: int,
+    run_id: int,
+    now: datetime.datetime,
+    lacks_source: Callable[[PullFact], bool] | None = None,
+    level: PriorityLevel = PLAIN,
 ) -> list[PullFact]:
-    """Return up to `limit` pending requests into a group with ids above `after`.
+    """Return up to `limit` pending requests of a level into a group with ids above `after`.
 
     `now`: the time of the index's server, by which leases expire; `run_id`: the run whose own claims do not count.
+    `lacks_source`: returns whether the other good copies of a request's file are needed.
     """
-    facts = index.facts(PullFact, REQUESTS, (group_id, after, limit))
+    facts = _page(index, group_id, level, after, limit, run_id, now)
+    lacking = [] if lacks_source is None else [fact for fact in facts if lacks_source(fact)]
+    if not lacking:
+        return facts
+    others = _others(index, [fact.file_id for fact in lacking])
+    needed = {fact.request_id for fact in lacking}
+    return [
+        fact._replace(others=tuple(others.get(fact.file_id, ()))) if fact.request_id in needed else fact
+        for fact in facts
+    ]
+
+
+def _others(index: Index, file_ids: Sequence[int]) -> defaultdict[int, list[OtherSource]]:
+    found: defaultdict[int, list[OtherSource]] = defaultdict(list)
+    for marks, some in in_chunks(sorted(set(file_ids))):
+        for row in index.facts(_OtherRow, OTHERS.format(marks=marks), some, ready=bool):
+            if row.fault:
+                continue
+            found[row.file_id].append(
+                OtherSource(row.node_id, row.copy_id, row.ready, row.wants_file == "N", attempt_fact(row))
+            )
+    return found
+
+
+def _page(
+    index: Index,
+    group_id: int,
+    level: PriorityLevel,
+    after: int,
+    limit: int,
+    run_id: int,
+    now: datetime.datetime,
+) -> list[PullFact]:
+    statements = REST if level.mixed else PLAIN_LEVEL
+    rows: tuple[int, ...] = (group_id,)
+    if level.priority:
+        statements = _of_level(index.dialect.lookup_join)
+        rows = (group_id, level.priority)
+    facts = index.facts(PullFact, statements.requests, (*rows, after, limit))
     if not facts:
         return []
-    last = facts[-1].request_id
-    bounds = (group_id, after, last)
+    if level.priority:
+        facts = [fact._replace(priority=level.priority) for fact in facts]
+    bounds = (*rows, after, facts[-1].request_id)
     at_group: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
     once_good: list[tuple[int, int, int]] = []
     aside: defaultdict[int, list[int]] = defaultdict(list)
     never_good: list[tuple[int, int, int]] = []
-    for request_id, node_id, has, evidence, file_id in index.execute(AT_GROUP, bounds).fetchall():
+    for request_id, node_id, has, evidence, file_id in index.execute(statements.at_group, bounds).fetchall():
         at_group[request_id].append((node_id, has))
         if has == "X":
             (never_good if evidence is None else once_good).append((request_id, file_id, node_id))
@@ -89,12 +220,11 @@ def page(
         found[request_id].append((node_id, why.get((file_id, node_id), NOT_KNOWN)))
     same_path = sharing_in_group(index, group_id, [(fact.file_id, fact.acq, fact.name) for fact in facts])
     attempts = {
-        row.subject_id: attempt_fact(row)
-        for row in index.facts(AttemptRow, ATTEMPTS, (after, last, group_id))
+        row.subject_id: attempt_fact(row) for row in index.facts(AttemptRow, statements.attempts, bounds)
     }
     claims = {
         request_id: f"{host} (run {holder})"
-        for request_id, host, holder in index.execute(CLAIMS, (run_id, now, *bounds))
+        for request_id, host, holder in index.execute(statements.claims, (run_id, now, *bounds))
     }
     if not (at_group or attempts or claims or same_path):
         return facts
@@ -140,11 +270,17 @@ def _since(
 
 
 def pages(
-    index: Index, group_id: int, limit: int, run_id: int, now: datetime.datetime
+    index: Index,
+    group_id: int,
+    limit: int,
+    run_id: int,
+    now: datetime.datetime,
+    lacks_source: Callable[[PullFact], bool] | None = None,
+    level: PriorityLevel = PLAIN,
 ) -> Iterator[list[PullFact]]:
-    """Yield pages of all pending requests into a group; each page is read on demand."""
+    """Yield pages of all pending requests of a level into a group, as `page` does; each page is read on demand."""
     after = 0
-    while facts := page(index, group_id, after, limit, run_id, now):
+    while facts := page(index, group_id, after, limit, run_id, now, lacks_source, level):
         yield facts
         after = facts[-1].request_id
 

@@ -80,7 +80,7 @@ def unrequested(node_id: int, group_id: int, files: Sequence[int] | None = None)
 
     `files`: only these.
     """
-    parts = new_requests(RequestSelection(node_id, group_id, files=files))
+    parts = new_requests(RequestSelection(node_id, group_id, files=files, any_source=True))
     return [SelectionPart(f"{part.sql} AND c.wants_file <> 'N'", part.values) for part in parts]
 
 

@@ -105,6 +105,7 @@ WRITES: dict[str, set[str]] = {
     "policy modify rare --copies 3": {"sync_policy.copies"},
     "repair --force": REQUESTED,
     "request cancel 1": CANCELLED,
+    "request prioritise 1 5": {"+sync_priority", "+sync_index"},
     "request retry --all": {"-sync_attempt", "-sync_backoff"},
     "rules check --apply --force": {*REQUESTED, *RELEASED, "+sync_event"},
 }

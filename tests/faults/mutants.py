@@ -192,6 +192,13 @@ def one_site() -> None:
         patch(deletions, name, at_one_site(getattr(deletions, name)))
 
 
+def unread() -> None:
+    """A copy is deleted although a run pulls from it in place of the requested source."""
+    from alpenhorn.scan import deletions
+
+    patch(deletions, "_pulled_from", lambda *facts: {})
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -211,6 +218,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
         shared_path,
         rotten,
         one_site,
+        unread,
     )
 }
 

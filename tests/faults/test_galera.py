@@ -1,6 +1,7 @@
 """An index on a Galera cluster, whose servers do not know each other's locks: two claims on two copies of one file.
 
 Two of three copies are released on two hosts, each of which writes through its own server; only one may be deleted.
+Or one host deletes a copy from which another pulls in place of the requested source; only one of them may.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create
 from alpenhorn.model.deletions import Evidence
 from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.pulls import OtherSource
+from alpenhorn.plan.pulls import PullDecision
+from alpenhorn.record.claims import claim as claim_pulls
 from alpenhorn.record.deletions import claim
 from alpenhorn.record.run import Run
 from alpenhorn.scan.deletions import pages
 from tests.fixtures.archive import wait_for
+from tests.fixtures.claims import wanted as want
 from tests.fixtures.rows import WHEN, Rows
 from tests.fixtures.seen import mark_seen
 
@@ -27,6 +32,11 @@ ROUNDS = 12
 RELEASED = ("one", "one_too")
 KEEPER = "two"
 CLAIMED = "SELECT COUNT(*) FROM sync_claim"
+# Files that one host deletes while the other pulls them from there.
+BOTH = """
+    SELECT COUNT(*) FROM sync_claim d JOIN sync_claim p ON p.file_id = d.file_id AND p.source_id = d.node_id
+    WHERE d.kind = 'delete' AND p.kind = 'pull'
+"""
 LEFT = "SELECT SUM(has_file = 'Y') FROM archivefilecopy GROUP BY file_id"
 
 
@@ -48,16 +58,43 @@ def host(url: str, run: Run, node: NodeFact, start: Barrier, rounds: int, alone:
     index.close()
 
 
-def race(urls: tuple[str, str], rounds: int, alone: bool = False) -> list[int]:
-    """Return the number of copies left of each file when two hosts claim their released copies at once."""
+def reader(url: str, run: Run, wanted: list[PullDecision], start: Barrier, rounds: int, alone: bool) -> None:
+    """Claim pulls from released copies in place of the requested source; `alone`: as for `host`."""
+    index = Index.open(url)
+    for _ in range(rounds):
+        start.wait(60)
+        if alone:
+            index._galera = False
+        start.wait(60)
+        claim_pulls(index, run, wanted)
+        start.wait(60)
+    index.close()
+
+
+def race(urls: tuple[str, str], rounds: int, alone: bool = False, pulling: bool = False) -> list[int]:
+    """Return the number of copies left of each file when two hosts claim their released copies at once.
+
+    `pulling`: one of the hosts pulls from the copies of the other instead, and the numbers are those of the files that
+    both of them claimed, in each round.
+    """
     index = Index.open(urls[0])
     create(index)
     rows = Rows(index)
+    wanted: list[PullDecision] = []
     with index.transaction():
         for name in range(FILES):
             file_id = rows.file(str(name))
             for node in (*RELEASED, KEEPER):
-                rows.copy(file_id, node, "YN" if node in RELEASED else "YY")
+                released = node in RELEASED[:1] if pulling else node in RELEASED
+                copy_id = rows.copy(file_id, node, "YN" if released else "YY")
+                if node == RELEASED[0]:
+                    request_id = rows.request(file_id, group="field")
+                    source = OtherSource(rows.node[node], copy_id, True, True)
+                    wanted.append(
+                        want(rows, request_id, file_id, "field")._replace(
+                            source=rows.fact(node), other=source
+                        )
+                    )
     runs = [rows.begin(name)._replace(clock=clock) for name in RELEASED]
     nodes = [rows.fact(node) for node in RELEASED]
     index.disconnect()
@@ -67,12 +104,15 @@ def race(urls: tuple[str, str], rounds: int, alone: bool = False) -> list[int]:
         fork.Process(target=host, args=(url, run, node, start, rounds, alone))
         for url, run, node in zip(urls, runs, nodes, strict=True)
     ]
+    if pulling:
+        hosts[1] = fork.Process(target=reader, args=(urls[1], runs[1], wanted, start, rounds, alone))
     for one in hosts:
         one.start()
     left: list[int] = []
     other = Index.open(urls[1])
     try:
         for _ in range(rounds):
+            rows.do("SET SESSION wsrep_sync_wait = 3")  # also delete what the other server has just written
             rows.do("DELETE FROM sync_claim")
             rows.do("UPDATE archivefilecopy SET has_file = 'Y'")
             for name in (*RELEASED, KEEPER):
@@ -89,7 +129,7 @@ def race(urls: tuple[str, str], rounds: int, alone: bool = False) -> list[int]:
             for _ in range(3):
                 start.wait(60)
             other.execute("SET SESSION wsrep_sync_wait = 1")
-            left += [int(row[0]) for row in other.execute(LEFT).fetchall()]
+            left += [int(row[0]) for row in other.execute(BOTH if pulling else LEFT).fetchall()]
             other.execute("SET SESSION wsrep_sync_wait = 0")
         for one in hosts:
             one.join(60)
@@ -111,6 +151,14 @@ def test_two_hosts_that_delete_through_two_servers_leave_the_minimum(galera_urls
 def test_the_same_race_without_a_row_in_common_loses_copies(galera_urls: tuple[str, str]) -> None:
     # More rounds, since the two may miss each other on a busy machine.
     assert min(race(galera_urls, 5 * ROUNDS, alone=True)) < 2
+
+
+def test_a_copy_is_not_deleted_while_it_is_read_through_another_server(galera_urls: tuple[str, str]) -> None:
+    assert race(galera_urls, ROUNDS, pulling=True) == [0] * ROUNDS
+
+
+def test_the_same_without_a_row_in_common_deletes_what_is_read(galera_urls: tuple[str, str]) -> None:
+    assert max(race(galera_urls, 5 * ROUNDS, alone=True, pulling=True)) > 0
 
 
 def test_a_cluster_is_distinguished_from_a_single_server(

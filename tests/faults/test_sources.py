@@ -2,11 +2,12 @@
 
 import os
 import random
+from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.fixtures.archive import wait_for
+from tests.fixtures.archive import stand_in, wait_for
 from tests.fixtures.sshd import Sshd, require_ssh
 
 BIG = 150 * 2**20
@@ -102,3 +103,75 @@ def test_a_source_that_changes_on_the_way_is_suspect_and_nothing_wrong_is_record
         blame = (hosts.attempt(pull) or ("source",))[0]
         assert blame in ("source", "unknown")
         assert hosts.copy(file_id, "far") == ("MY" if blame == "source" else "YY")
+
+
+MUTANTS = str(Path(__file__).with_name("mutants.py"))
+
+
+@pytest.fixture
+def replaced(archive, sshd):
+    """A request from node `lost`, whose copy on `far`, on host `there`, takes the place of that source.
+
+    The copy is released, and safe to delete.  A pull from `there` waits for the file `go` before it reads anything.
+    """
+    archive.host("there", address=sshd.address, username=sshd.username)
+    archive.node("lost", active=0)
+    archive.node("far", host="there")
+    for node in ("v1", "v2"):  # no sources, since host `vault` has no address
+        archive.node(node, host="vault", archive=1)
+    archive.node("safe")
+    archive.begun, archive.go = archive.base / "begun", archive.base / "go"
+    ssh = stand_in(
+        archive.base / "bin",
+        "ssh",
+        f'touch {archive.begun}\nwhile [ ! -e {archive.go} ]; do sleep 0.02; done\nexec /usr/bin/ssh "$@"',
+    )
+    archive.configure(transfer={"ssh": [str(ssh), *sshd.ssh[1:]]})
+    archive.released = archive.file("acq/f", b"bytes", "far", "v1", "v2")
+    archive.set_copy(archive.released, "far", "YN")
+    archive.pull = archive.request(archive.released, "lost", "safe")
+    return archive
+
+
+@pytest.mark.parametrize("mutant", ["", "unread"])
+def test_a_copy_that_is_read_in_place_of_the_requested_source_is_not_deleted(replaced, mutant):
+    run = replaced.start("sync")
+    wait_for(replaced.begun.exists, "the pull to begin")
+    if mutant:
+        replaced.program = (MUTANTS, mutant)
+    deletion = replaced.sync(host="there")
+    kept = replaced.copy(replaced.released, "far") == "YN" and bool(replaced.tree("far"))
+    assert kept is not bool(mutant), deletion
+    replaced.go.touch()
+    run.result()
+    if not mutant:
+        assert replaced.state(replaced.pull) == "done"
+        replaced.sync(host="there")  # now it may go
+        assert replaced.copy(replaced.released, "far") == "NN" and replaced.tree("far") == {}
+    assert replaced.violations() == []
+
+
+def test_a_run_that_is_killed_while_it_reads_another_source_is_continued(replaced):
+    run = replaced.start("sync")
+    wait_for(replaced.begun.exists, "the pull to begin")
+    run.end()
+    replaced.sync(host="there")  # the lease has not expired
+    assert replaced.copy(replaced.released, "far") == "YN" and replaced.claims() == 1
+    replaced.go.touch()
+    replaced.sync()
+    assert replaced.state(replaced.pull) == "done" and replaced.claims() == 0
+    replaced.sync(host="there")
+    assert replaced.copy(replaced.released, "far") == "NN" and replaced.violations() == []
+
+
+def test_a_lease_that_expired_protects_the_copy_no_longer_and_nothing_wrong_is_recorded(replaced):
+    run = replaced.start("sync")
+    wait_for(replaced.begun.exists, "the pull to begin")
+    replaced.do("UPDATE sync_claim SET expires = '2026-01-01 00:00:00'")
+    replaced.sync(host="there")
+    assert replaced.copy(replaced.released, "far") == "NN" and replaced.tree("far") == {}
+    replaced.go.touch()
+    run.result()
+    assert replaced.state(replaced.pull) == "pending" and replaced.tree("safe") == {}
+    assert replaced.copy(replaced.released, "safe") is None and replaced.violations() == []
+    assert replaced.copy(replaced.released, "far") == "NN"

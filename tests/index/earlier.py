@@ -87,7 +87,6 @@ INDEXES = {
 OBSOLETE = "sync_verification_node_id_verified"  # it was there for an hour
 EVIDENCE = ("sync_index", "sync_medium", "sync_file_claim")
 LATER = ("sync_condition", "sync_backoff")  # came with version 3, as COLUMNS_3
-RETIREMENT = ("sync_retirement", "sync_retirement_group", "sync_deleted_node")  # came with version 7
 TAPE = ("sync_restore", "sync_node")
 RENAMES = ("sync_former_name",)
 

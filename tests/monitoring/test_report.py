@@ -145,6 +145,8 @@ def fill(archive: Archive, *names: str) -> None:
     archive.insert(
         "sync_attempt", subject_id=request + 1, error="left over", code="destination-full", **attempt
     )
+    other = attempt | {"kind": "source"}
+    archive.insert("sync_attempt", subject_id=1, error="of another source", code="host-silent", **other)
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from alpenhorn.extensions.registry import group_io, remote_io
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.model.pulls import Method, PullFact
 from alpenhorn.model.tasks import AttemptFact
-from alpenhorn.plan.pulls import PullPlanner, Troubles
+from alpenhorn.plan.pulls import PullPlanner
+from alpenhorn.plan.sources import Troubles
 from alpenhorn.plan.space import Space
 
 HERE = "here"

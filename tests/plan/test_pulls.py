@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from alpenhorn.model.pulls import Method
-from alpenhorn.plan.pulls import Choice, Troubles
+from alpenhorn.plan.pulls import Choice
+from alpenhorn.plan.sources import Troubles
 from tests.plan.facts import (
     DESTINATION,
     GROUP_TO,

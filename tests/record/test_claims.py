@@ -7,12 +7,16 @@ from multiprocessing.synchronize import Barrier
 from typing import Any
 
 from alpenhorn.index.connection import Index
+from alpenhorn.model.deletions import DeletionFact, Evidence
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.plan.pulls import PullDecision
+from alpenhorn.record import deletions
 from alpenhorn.record.claims import LEASE, drop_dead, held_claims, release, renew
 from alpenhorn.record.run import Run
-from tests.fixtures.claims import claim, wanted
+from alpenhorn.scan import deletions as scan_deletions
+from tests.fixtures.claims import claim, wanted, wanted_from_other
 from tests.fixtures.rows import THERE, WHEN, Rows
+from tests.fixtures.seen import mark_seen
 
 ROUNDS = 40
 FILES = 20
@@ -196,6 +200,113 @@ def test_two_processes_that_claim_the_same_files_get_each_file_once(
         racer.join()
     assert Counter(granted[101]) + Counter(granted[102]) == Counter(requests)
     assert {row[2] for row in rows.claims()} <= {101, 102}
+
+
+def keeper(rows: Rows, name: str = "three") -> None:
+    """Add an archive node, whose copies allow the deletion of others."""
+    group = rows.insert("storagegroup", name=name)
+    columns = ("root", "host_id", "active", "auto_import", "auto_verify", "archive", "min_avail_gb")
+    selected = ", ".join(columns)
+    rows.do(
+        f"INSERT INTO storagenode (name, group_id, {selected})"
+        f" SELECT ?, ?, {selected} FROM storagenode WHERE name = 'two'",
+        name,
+        group,
+    )
+    ((rows.node[name],),) = rows.all("SELECT id FROM storagenode WHERE name = ?", name)
+    mark_seen(rows.index, rows.node[name])
+
+
+def test_a_pull_from_another_source_is_granted_while_its_copy_is_good(rows: Rows, run: Run) -> None:
+    for state, granted in (("YY", True), ("YN", True), ("MN", False), ("XY", False), ("NN", False)):
+        file_id = rows.file(state)
+        copy_id = rows.copy(file_id, "two", state)
+        request_id = rows.request(file_id)
+        want = wanted_from_other(rows, request_id, file_id, copy_id, "two")
+        assert bool(claim(rows.index, run, [want])) is granted, state
+        held = rows.all("SELECT source_id FROM sync_claim WHERE file_id = ?", file_id)
+        assert held == ([(rows.node["two"],)] if granted else [])
+    gone = wanted_from_other(rows, rows.request(file_id), file_id, 4711, "two")
+    assert claim(rows.index, run, [gone]) == {}
+
+
+def test_a_claim_that_is_taken_over_names_the_source_of_the_new_run(rows: Rows, run: Run) -> None:
+    file_id = rows.file("a")
+    copy_id, request_id = rows.copy(file_id, "two", "YY"), rows.request(file_id)
+    claim(rows.index, run, [wanted(rows, request_id, file_id)])
+    expire(rows)
+    claim(
+        rows.index,
+        run._replace(id=run.id + 1),
+        [wanted_from_other(rows, request_id, file_id, copy_id, "two")],
+    )
+    assert rows.all("SELECT run_id, source_id, fence FROM sync_claim") == [(run.id + 1, rows.node["two"], 2)]
+
+
+def _claim_pulls(url: str, pulls: list[list[PullDecision]], barrier: Barrier, answers: Any) -> None:
+    index = Index.open(url)
+    run = Run(101, "host101", lambda: WHEN)
+    granted: list[int] = []
+    for page in pulls:
+        barrier.wait(60)
+        ids = {want.fact.request_id: want.fact.file_id for want in page}
+        granted += [ids[request_id] for request_id in claim(index, run, page)]
+    answers.put(("pull", granted))
+    index.close()
+
+
+def _claim_deletions(
+    url: str, node: NodeFact, copies: list[list[DeletionFact]], barrier: Barrier, answers: Any
+) -> None:
+    index = Index.open(url)
+    run = Run(102, "host102", lambda: WHEN)
+    granted: list[int] = []
+    for page in copies:
+        barrier.wait(60)
+        decided = deletions.claim(index, run, node, page, Evidence(minimum=1), 1e9)
+        granted += [fact.file_id for fact, _ in decided.granted]
+    answers.put(("delete", granted))
+    index.close()
+
+
+def test_of_a_deletion_and_a_pull_that_takes_the_copy_as_another_source_one_is_granted(
+    index: Index, index_url: str, rows: Rows
+) -> None:
+    keeper(rows)
+    with index.transaction():
+        files = [rows.file(str(number)) for number in range(ROUNDS * FILES)]
+        copies = {file_id: rows.copy(file_id, "two", "YN") for file_id in files}
+        for file_id in files:
+            rows.copy(file_id, "three", "YY")
+        requests = {file_id: rows.request(file_id) for file_id in files}
+    pulls = [wanted_from_other(rows, requests[one], one, copies[one], "two") for one in files]
+    (facts,) = scan_deletions.pages(index, rows.node["two"], "Y", "N", len(files))
+    pages = range(0, len(files), FILES)
+    context = multiprocessing.get_context("fork")
+    barrier, answers = context.Barrier(2), context.SimpleQueue()
+    racers = [
+        context.Process(
+            target=_claim_pulls,
+            args=(index_url, [pulls[start : start + FILES] for start in pages], barrier, answers),
+        ),
+        context.Process(
+            target=_claim_deletions,
+            args=(
+                index_url,
+                rows.fact("two"),
+                [facts[start : start + FILES] for start in pages],
+                barrier,
+                answers,
+            ),
+        ),
+    ]
+    for racer in racers:
+        racer.start()
+    granted = dict(answers.get() for _ in racers)
+    for racer in racers:
+        racer.join()
+    assert not set(granted["pull"]) & set(granted["delete"])
+    assert sorted(granted["pull"] + granted["delete"]) == sorted(files)
 
 
 def _pull(

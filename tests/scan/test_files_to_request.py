@@ -24,9 +24,7 @@ def test_pending_requests_are_looked_up_by_file(index: Index) -> None:
     for files in (None, (1, 2)):
         (part,) = new_requests(RequestSelection(1, 2, files=files))
         assert "sync_request_by_group" not in plan(index, part)
-        assert "sync_request_by_group" in plan(
-            index, SelectionPart(part.sql.replace("+q.", "q."), part.values)
-        )
+        assert "sync_request_by_" in plan(index, SelectionPart(part.sql.replace("+q.", "q."), part.values))
 
 
 def test_a_list_of_files_is_looked_up_by_file(index: Index) -> None:

@@ -24,9 +24,10 @@ def sync(
     group_name: str | None,
     **options: Any,
 ) -> None:
-    """All files that are on NODE and are neither in GROUP nor already requested there are requested.  With --cancel,
-    pending requests from NODE are cancelled instead: those into GROUP, or with --all those into any group.
-    Paths in a file list may also be absolute paths below the node's root.
+    """All files that are on NODE and are neither in GROUP nor already requested from NODE into it are requested.  A
+    file may be requested from several nodes: the first request that can be done brings it, and the others are then
+    cancelled.  With --cancel, pending requests from NODE are cancelled instead: those into GROUP, or with --all those
+    into any group.  Paths in a file list may also be absolute paths below the node's root.
 
     \b
     Examples:

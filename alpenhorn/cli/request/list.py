@@ -13,7 +13,7 @@ from alpenhorn.cli.files import ids
 from alpenhorn.cli.long_work import until_first_row
 from alpenhorn.cli.requests import request_columns
 from alpenhorn.listings.requests import RequestState, requests
-from alpenhorn.scan import patterns
+from alpenhorn.scan import patterns, priorities
 from alpenhorn.scan.backoff import by_source
 
 
@@ -53,7 +53,7 @@ def list_(
         limit=listing.at_most,
     )
     listing.show(
-        request_columns(by_source(index)),
+        request_columns(by_source(index), priorities.last_change(index) is not None),
         rows,
         f"No {state} requests.",
         optional=("Attempts", "Requested", "State", "Size"),

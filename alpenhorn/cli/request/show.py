@@ -40,6 +40,7 @@ def show(app: App, request_id: int, as_json: bool) -> None:
             ("From node", row.node or "(gone)"),
             ("Into group", row.group or "(gone)"),
             ("State", row.state),
+            *((("Priority", row.priority),) if row.priority else ()),
             ("Requested", output.zoned(row.timestamp)),
             *(
                 (("Started", output.zoned(row.started)), ("Done", output.zoned(row.ended)))

@@ -219,6 +219,14 @@ def test_sync_requests_one_file(files: Archive) -> None:
         "file", "sync", "pilot/healthy", "--from", "field1", "--to", "offsite"
     )
     assert len(files.requests()) == 1
+    first = files.one("SELECT id FROM archivefilecopyrequest")
+    again = files.ok("file", "sync", "pilot/removable", "--from", "field1", "--to", "offsite")
+    assert f"request {first} from field1; to see why: alpenhorn request show {first}" in again
+    files.ok("node", "create", "field2", "--group", "field")
+    other = files.ok("file", "sync", "pilot/removable", "--from", "field2", "--to", "offsite", "--force")
+    assert "Requested: pilot/removable from field2" in other and f"request {first} from field1" in other
+    assert len(files.requests()) == 2
+    files.ok("file", "sync", "pilot/removable", "--cancel", "--from", "field2")
     files.ok("file", "sync", "pilot/removable", "--cancel", "--to", "spare")
     assert len(files.requests()) == 1
     assert files.ok("file", "sync", "pilot/removable", "--cancel") == "Cancelled 1 request.\n"

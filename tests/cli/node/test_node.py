@@ -321,7 +321,7 @@ def test_sync_requests_what_is_good_here_and_neither_there_nor_requested(archive
     archive.file("suspect", field1="MY")
     archive.file("gone", field1="NY")
     archive.file("nowhere")
-    archive.request(archive.file("asked", field1="YY", off1="NN"), node="off2")
+    archive.request(archive.file("asked", field1="YY", off1="NN"))
     done = archive.request(archive.file("cancelled", field1="YY"), cancelled=1)
     before = archive.requests()
     result = archive("node", "sync", "field1", "offsite", "--force")
@@ -331,6 +331,17 @@ def test_sync_requests_what_is_good_here_and_neither_there_nor_requested(archive
     assert "Nothing to request" in archive.ok("node", "sync", "field1", "offsite", "--force")
     stamps = archive.all("SELECT timestamp FROM archivefilecopyrequest WHERE cancelled = 0")
     assert all(stamp[0] is not None for stamp in stamps)
+
+
+def test_sync_requests_again_what_is_requested_from_another_node(archive: Archive) -> None:
+    archive.ok("node", "create", "field2", "--group", "field")
+    file_id = archive.file("a", field1="YY", field2="YY")
+    archive.ok("node", "sync", "field1", "offsite", "--force")
+    archive.ok("group", "sync", "offsite", "field2", "--force")
+    assert archive.requests() == [(file_id, "field1", "offsite"), (file_id, "field2", "offsite")]
+    for node in ("field1", "field2"):
+        assert "see: alpenhorn request list" in archive.ok("node", "sync", node, "offsite", "--force")
+    assert len(archive.requests()) == 2
 
 
 def test_sync_by_acquisition_and_target(archive: Archive) -> None:

@@ -54,6 +54,7 @@ def test_the_json_of_a_failing_request(archive: Archive, ids: dict[str, int]) ->
         "requested": "2026-07-22T11:00:00Z",
         "started": None,
         "ended": None,
+        "priority": 0,
         "attempts": 3,
         "last_attempt": "2026-07-22T12:00:00Z",
         "next_attempt": "2026-07-22T12:30:00Z",
