@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
 
 import click
 
 from alpenhorn import formats
-from alpenhorn.cli import columns, output
+from alpenhorn.cli import attention_lines, columns, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, ListOptions, listing_options
 from alpenhorn.cli.complete import GROUP, HOST, NODE, names_option
@@ -45,7 +47,8 @@ def status(
     check: bool,
     listing: ListOptions,
 ) -> int:
-    """Problems that need attention come first, each with the first command to run.  The table below shows for each node
+    """Problems that need attention come first, each with the first command to run; on a terminal, of many problems of
+    one kind only the first three, unless --wide is given.  The table below shows for each node
     how full it is, its free space, the files requested into its group (In) and from it (Out), copies that are corrupt,
     changed by their owners, missing or suspect (Bad), and how long ago the last run ended, or for how long a disk is
     away that may be (see `alpenhorn node modify --absent-ok`).  Nodes that need attention come first; Items is
@@ -129,7 +132,10 @@ def _print(
         return
     if items:
         output.line("Needs attention:")
-        output.lines(f"  {one.line}" for one in items)
+        if listing.wide or not sys.stdout.isatty():
+            output.lines(f"  {one.line}" for one in items)
+        else:
+            output.lines(attention_lines.lines(items, shutil.get_terminal_size().columns))
         output.line("")
     if by is not None:
         shown = sum_columns(by.capitalize())
