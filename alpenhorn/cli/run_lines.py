@@ -18,6 +18,7 @@ GAP = "  "
 SHORTEST_BAR, LONGEST_BAR = 8, 40  # columns
 SHORTEST_FILE = 12  # columns
 LONGEST_NODES = 30  # columns
+MOST_PERCENT = 99
 WIDE, MEDIUM = 110, 80  # columns from which nodes, and the amount of each task, are shown
 DIM, BAD, DONE_BAR, REST_BAR, PLAIN = "dim", "red", "green", "bright_black", ""
 
@@ -172,7 +173,8 @@ def _nodes(task: Task) -> str:
 
 
 def _percent(fraction: float) -> int:
-    return int(100 * fraction)
+    """Return the percentage; 100 is never shown, since the next round of the run may find more work."""
+    return min(MOST_PERCENT, int(100 * fraction))
 
 
 def _rate(progress: RunProgress) -> str:
