@@ -19,6 +19,9 @@ SHORTEST_BAR, LONGEST_BAR = 8, 40  # columns
 SHORTEST_FILE = 12  # columns
 LONGEST_NODES = 30  # columns
 MOST_PERCENT = 99
+NUMBERS = len(
+    "  99 %  1023.99 KiB/s  99:59:59 left"
+)  # columns; a bar that made room for them would become shorter
 WIDE, MEDIUM = 110, 80  # columns from which nodes, and the amount of each task, are shown
 DIM, BAD, DONE_BAR, REST_BAR, PLAIN = "dim", "red", "green", "bright_black", ""
 
@@ -76,7 +79,7 @@ def _total(progress: RunProgress, width: int, marks: LineMarks) -> list[Part]:
     if progress.left is not None:
         numbers.append(f"{output.clock(progress.left)} left")
     tail = GAP + GAP.join(filter(None, numbers))
-    room = min(LONGEST_BAR, width - len(head) - len(tail))
+    room = min(LONGEST_BAR, width - len(head) - max(NUMBERS, len(tail)))
     if room < SHORTEST_BAR:
         return [((head + tail.strip())[:width], PLAIN)]
     full = int(progress.fraction * room)
