@@ -39,6 +39,7 @@ from alpenhorn.scan import names, patterns
 
 EVENTS = 200
 RUNS = 20
+LAST, NEWEST = "last", 0  # the word for the newest run, and a number that no run has
 # For a pair of a kind of work and its counts.
 WORK_COLUMNS = (
     column("", "Kind", cell=lambda item: item[0]),
@@ -87,12 +88,21 @@ def _node(row: EventRow) -> str | None:
 EVENT_COLUMNS = _event_columns()
 
 
+class RunNumber(click.ParamType[int]):
+    """The number of a run, or `last` for NEWEST."""
+
+    name = "run"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return NEWEST if value == LAST else REQUEST_ID.convert(value, param, ctx)
+
+
 def _right_form(surplus: Sequence[str], given: dict[str, Any]) -> RightForm | None:
     if len(surplus) > 1:
         return None
     (name,) = surplus
     option, purpose, value = "--node", "to list the events on one node", given["node_name"]
-    if name.isascii() and name.isdigit():
+    if (name.isascii() and name.isdigit()) or name == LAST:
         option, purpose, value = "--run", "to list the events of one run", given["run_id"]
     elif "/" in name:
         option, purpose, value = "--file", "to list the events of one file", given["path"]
@@ -104,7 +114,9 @@ def _right_form(surplus: Sequence[str], given: dict[str, Any]) -> RightForm | No
 @click.option(
     "--node", "node_name", type=NODE, metavar="N", help="Only events on node N, a name or a pattern."
 )
-@click.option("--run", "run_id", metavar="R", type=REQUEST_ID, help="Only events of run R.")
+@click.option(
+    "--run", "run_id", metavar="R", type=RunNumber(), help="Only events of run R, a number or `last`."
+)
 @click.option(
     "--since",
     metavar="T",
@@ -147,6 +159,7 @@ def history(
     Examples:
       alpenhorn history
       alpenhorn history --file 20260722T000000Z_pilot/0001.h5
+      alpenhorn history --run last
       alpenhorn history --node 'archive*' --since 7d
       alpenhorn history --limit 100 --sort -failed
       alpenhorn history --prune 365d
@@ -170,6 +183,8 @@ def history(
         return
     if force:
         raise click.UsageError("--force needs --prune")
+    if run_id == NEWEST:
+        run_id = scan.last_run(app.index)
     moment = _moment(app, since)
     if path is None and node_name is None and run_id is None:
         _runs(app, moment, listing._replace(limit=listing.limit or RUNS))

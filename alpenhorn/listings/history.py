@@ -152,6 +152,14 @@ def run(index: Index, run_id: int) -> RunRow:
     return found[0]
 
 
+def last_run(index: Index) -> int:
+    """Return the number of the newest run of any host.  Raises NotFound if none is recorded."""
+    found = index.value("SELECT MAX(id) FROM sync_run")
+    if found is None:
+        raise NotFound("no run is recorded yet; to start one: alpenhorn sync")
+    return int(found)
+
+
 def old(index: Index, before: datetime) -> Old:
     """Count the events and runs before a time that may be removed."""
     return Old(

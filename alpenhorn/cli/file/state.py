@@ -9,12 +9,13 @@ from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.files import state_words
 from alpenhorn.cli.options import at_most_one
+from alpenhorn.cli.usage_hints import HintingCommand
 from alpenhorn.edits import copies as edit_copy
 from alpenhorn.listings import files as listing
 from alpenhorn.scan import names
 
 
-@click.command()
+@click.command(cls=HintingCommand)
 @click.argument("path", metavar="FILE")
 @click.argument("node_name", type=NODE, metavar="NODE")
 @click.option(
