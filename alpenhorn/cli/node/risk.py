@@ -152,10 +152,9 @@ def _remedy(index: Index, node_id: int, name: str, total: NodeRisk) -> _Remedy:
     if total.only.files or (total.few.files and not total.doubtful.files):
         if not total.target:
             return _Remedy("alpenhorn node create --help")
-        ends = f"{quote(name)} {quote(total.target)}"
         group = names.group(index, total.target)
         if in_database(index, rules.unrequested(node_id, group.id)).files:
-            return _Remedy(f"alpenhorn node sync {ends}")
+            return _Remedy(f"alpenhorn node sync {quote(name)} {quote(total.target)}")
         return _Remedy(f"alpenhorn request list --node {quote(name)} --group {quote(total.target)}")
     if not total.uncounted:
         return _Remedy("")
