@@ -25,14 +25,16 @@ from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.files import ids
 from alpenhorn.cli.long_work import LongWork
 from alpenhorn.cli.options import confirm
-from alpenhorn.cli.run_columns import RUN_COLUMNS, RunLine, run_document
+from alpenhorn.cli.run_columns import RUN_COLUMNS, RunLine, condition_document, run_document
 from alpenhorn.cli.times import Duration, TimeOrDuration
 from alpenhorn.cli.usage_hints import HintingCommand, RightForm
 from alpenhorn.coordinator.run_states import RunState, run_states
 from alpenhorn.edits.history import prune as prune_old
+from alpenhorn.index.times import naive
 from alpenhorn.listings import history as scan
 from alpenhorn.listings.history import EventRow, Old
 from alpenhorn.listings.runs import after
+from alpenhorn.model.conditions import Condition
 from alpenhorn.model.events import FAILED, NO_FILE, NO_NODE
 from alpenhorn.reasons import code_in_json
 from alpenhorn.scan import names, patterns
@@ -149,7 +151,8 @@ def history(
 ) -> None:
     """Without --file, --node or --run, the last runs are listed; with several of them, the events that match all.
     Checks that found a copy still good are not listed as events, only counted for the run.  With --run, everything
-    that failed is listed with the reason.
+    that failed is listed with the reason; a condition that lasts is an event of the run that met it first, and of one
+    run a day after that (sync.remind_after).
 
     --prune deletes events older than AGE and runs that ended before then, except the newest event, events about a
     node that its manifest does not include yet, runs that have not ended and the last run of each host.  It may be
@@ -239,10 +242,12 @@ def _events(
     rows = rows[-limit:]
     if form is Format.JSON and run is not None:
         events = columns.documents(EVENT_COLUMNS, listing.pick(EVENT_COLUMNS, rows))
-        output.document({**run_document(run, state), "events": events})
+        lasting = [condition_document(run.host, one) for one in scan.lasting(index, run)]
+        output.document({**run_document(run, state), "conditions": lasting, "events": events})
         return
     if form is Format.TABLE and run is not None:
-        _show_run(RunLine(run, state), [row for row in rows if _about_run(row)])
+        failures = [row for row in rows if _about_run(row)]
+        _show_run(RunLine(run, state), failures, scan.lasting(index, run))
         rows = [row for row in rows if not _about_run(row)]
     if form is not Format.JSON and left_out:
         output.note(f"older events not shown; to show more: --limit {10 * limit}")
@@ -250,7 +255,7 @@ def _events(
     listing.show(shown, rows, "No events.", optional=("Host", "Run"))
 
 
-def _show_run(line: RunLine, failures: Sequence[EventRow]) -> None:
+def _show_run(line: RunLine, failures: Sequence[EventRow], lasting: Sequence[Condition]) -> None:
     run, why = line.run, line.ending
     output.fields(
         (
@@ -270,6 +275,9 @@ def _show_run(line: RunLine, failures: Sequence[EventRow]) -> None:
     if failures:
         output.heading("Failures:")
         output.lines(str(row.why) for row in failures)
+    if lasting:
+        output.heading("Lasting conditions, reported by earlier runs:")
+        output.lines(f"since {output.zoned(naive(one.began))}: {one.why}" for one in lasting)
     output.heading("Events:")
 
 

@@ -14,10 +14,9 @@ from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, ListOptions, listing_options
 from alpenhorn.cli.complete import GROUP, HOST, NODE, names_option
 from alpenhorn.cli.long_work import LongWork
+from alpenhorn.cli.run_columns import condition_document
 from alpenhorn.cli.status_columns import OPTIONAL, NodeStatusLine, node_columns, sum_columns, sums
 from alpenhorn.errors import ATTENTION, DONE
-from alpenhorn.index.times import naive
-from alpenhorn.model.conditions import Condition
 from alpenhorn.monitoring.attention import Attention, Look, look
 from alpenhorn.scan import patterns
 
@@ -97,7 +96,7 @@ def status(
         output.document(
             {
                 "attention": [_item_document(one) for one in items],
-                "conditions": [_condition_document(host, one) for host, one in seen.found.conditions],
+                "conditions": [condition_document(host, one) for host, one in seen.found.conditions],
                 "backup": seen.found.backups.newest and seen.found.backups.newest._asdict(),
                 "nodes": columns.documents(NODE_COLUMNS, listing.pick(NODE_COLUMNS, lines)),
             }
@@ -173,15 +172,4 @@ def _item_document(one: Attention) -> dict[str, object]:
         "group": one.group or None,
         "host": one.host or None,
         "on_host": one.on_host or None,
-    }
-
-
-def _condition_document(host: str, one: Condition) -> dict[str, object]:
-    return {
-        "host": host,
-        "code": one.code,
-        "subject": one.subject,
-        "why": one.why,
-        "began": naive(one.began),
-        "seen": naive(one.seen),
     }

@@ -96,7 +96,8 @@ class Row:
         run = self._run or self.begin([])
         counts = {kind: tally.as_dict() for kind, tally in self._report.tallies.items()}
         runs.end(self._index, run, ending.exit_status, counts, free_b, ending.why)
-        failures = [line for _, line, _ in self._report.failures.entries()]
+        # Without the conditions that were reported lately: each run has the same ones again.
+        failures = self._report.failures.lines()
         try:
             with self._index.impatient():
                 runs.failures(self._index, run, failures)
