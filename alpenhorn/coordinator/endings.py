@@ -44,6 +44,8 @@ def came_to(report: Report, host: str) -> Ending:
         why = Code.RUN_NODES_LOST()
     elif report.out_of_time:
         why = Code.RUN_OUT_OF_TIME()
+    elif report.compared and all(one.unrecorded for one in report.compared):
+        why = Code.DRY_RUN()
     else:
         why = None
     return Ending(report.exit_status, why)

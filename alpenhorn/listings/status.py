@@ -19,7 +19,7 @@ from alpenhorn.listings.absences import Absence
 from alpenhorn.listings.backups import Backups
 from alpenhorn.listings.host_runs import HostRuns
 from alpenhorn.listings.kept_releases import Kept
-from alpenhorn.listings.runs import COLUMNS, RunRow, run_rows
+from alpenhorn.listings.runs import COLUMNS, REAL, RunRow, run_rows
 from alpenhorn.listings.states import CONDITIONS, changed
 from alpenhorn.listings.stats import fullness
 from alpenhorn.model.conditions import Condition
@@ -178,7 +178,7 @@ REQUESTED = """
 """
 LAST_RUNS = f"""
     SELECT {COLUMNS} FROM sync_run
-    ORDER BY id DESC LIMIT {RUNS}
+    WHERE {REAL} ORDER BY id DESC LIMIT {RUNS}
 """
 # The first copies in the order of verification; some of them may no longer be good.
 OLDEST = """

@@ -252,6 +252,35 @@ def test_a_dry_run_changes_nothing(disk):
     assert {what for (what,) in disk.all("SELECT what FROM sync_event")} == {"failed"}
 
 
+def test_a_dry_run_is_not_the_last_run_of_its_host(disk):
+    """Whatever it found, and although it did not mend what the last run failed at."""
+    disk.files(3, "disk")
+    aged(disk, "disk")
+    disk.synced()
+    at = disk.root("disk") / "many/000/00001.dat"
+    at.rename(disk.base / "kept")
+    for _ in range(12):  # more than the runs of a host that are looked at
+        disk.insert(
+            "sync_run", host="here", nodes="disk", started="2026-01-02 03:04:05", ended="2026-01-02 03:04:05",
+            exit_status=1, done=0, failed=0, bytes=0, ending="dry run; nothing was recorded",
+        )  # fmt: skip
+    reconciled(disk, "--dry-run", status=1)
+    shown = disk.run("history", "--run", "last").out
+    assert "Status: 1" in shown and "Ending: dry run; nothing was recorded" in shown
+    status = disk.run("status", "--json").json
+    assert "last-run-failed" not in {one["code"] for one in status["attention"]}
+    assert status["nodes"][0]["last_run"]["exit_status"] == 0
+    doctor = {one["code"] for one in disk.run("doctor", "--json").json}
+    assert not doctor & {"last-run-ended-with-failures", "last-run-long-ago", "last-run-killed"}
+    # One that recorded what it found is a run like others, and a dry run after it does not hide it.
+    reconciled(disk, status=1)
+    status = disk.run("status", "--json").json
+    assert "last-run-failed" in {one["code"] for one in status["attention"]}
+    reconciled(disk, "--dry-run")
+    status = disk.run("status", "--json").json
+    assert "last-run-failed" in {one["code"] for one in status["attention"]}, "still the last run"
+
+
 def test_a_dry_run_of_a_node_that_agrees_ends_with_success(disk):
     disk.files(3, "disk")
     aged(disk, "disk")
