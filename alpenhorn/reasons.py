@@ -169,6 +169,11 @@ class Code(_Codes):
     """The request waits for the check of the copy in its group."""
     GROUP_WITHOUT_NODE = "group-without-node", "the group has no usable node on this host"
     """The request is for another host, or the group's node was left out."""
+    GROUP_NODE_NOT_INITIALISED = (
+        "group-node-not-initialised",
+        "node {node} is not initialised yet; the next run on this host does that first, and then pulls: alpenhorn sync",
+    )
+    """No run has worked on the node of the request's group; a request to initialise it is pending."""
     GROUP_WITHOUT_DISK = "group-without-disk", "group {group} has no disk on this host"
     """No medium of a Transport group is on this host."""
     GROUP_TAKES_OWN_HOST_ONLY = (
