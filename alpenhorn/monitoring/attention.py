@@ -116,7 +116,7 @@ def items(found: Status, states: Mapping[int, RunState], backup_within_s: float)
             where = f", on host {node.node.host}" if node.node.host else ""
             yield _of_node(
                 node.node,
-                Code.COPIES_CHANGED(copies=text, node=name, where=where, example=quote(node.example)),
+                Code.COPIES_CHANGED(copies=text, node=name, where=where, example=node.example),
                 f"alpenhorn file find --node {quote(name)} --changed",
             )
     for wrong in ("corrupt", "missing", "suspect"):
