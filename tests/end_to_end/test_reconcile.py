@@ -240,6 +240,30 @@ def test_a_large_missing_part_is_recorded_only_with_the_option(disk):
     assert trust(disk, "disk") == (None, 0, 0)
 
 
+def test_a_copy_that_comes_back_to_an_archive_node_is_not_released_by_a_rule(disk):
+    """Nobody has agreed to that: another program, or an earlier version, has set the rule."""
+    disk.node("other", archive=1)
+    away, released = (disk.file(f"acq/{name}", b"bytes", "disk", "other") for name in ("away", "released"))
+    aged(disk, "disk")
+    disk.do("UPDATE storagenode SET archive = 1 WHERE name = 'disk'")
+    ends = {"node_from_id": disk.id("storagenode", "disk"), "group_to_id": disk.id("storagegroup", "other")}
+    disk.insert("storagetransferaction", **ends, autosync=0, autoclean=1)
+    gone(disk, away, "disk", "Y")  # recorded as missing
+    gone(
+        disk, released, "disk", "N"
+    )  # released by the rule meanwhile, or deleted just before a power failure
+    document = reconciled(disk, "--node", "disk", status=1)
+    assert found(document) == {"back": ["acq/away", "acq/released"]}
+    assert disk.run("sync").status in (0, 1)
+    assert disk.copy(away, "disk") == "YY"
+    assert disk.run("rules", "check", "--apply", "--force").status == 1
+    assert disk.copy(away, "disk") == "YY"
+    # With one other good archive copy, the released one stays on the disk as well.
+    assert disk.copy(released, "disk")[1] == "N"
+    assert disk.run("sync").status in (0, 1)
+    assert (disk.root("disk") / "acq/released").exists() and (disk.root("disk") / "acq/away").exists()
+
+
 def test_a_dry_run_changes_nothing(disk):
     disk.files(3, "disk")
     aged(disk, "disk")
