@@ -6,6 +6,7 @@ JSON, where `why` is the text and `code` the code.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -1918,6 +1919,22 @@ def code_in_json(why: str | None) -> str | None:
 def within(why: str, text: str) -> Reason:
     """Return the same reason with a longer text."""
     return Reason(text, code_of(why), about(why))
+
+
+_COMMAND = re.compile(r"\balpenhorn [a-z][^;,()]*")
+
+
+def named(why: str, file: str = "", node: str = "", request: int | None = None) -> Reason:
+    """Return the same reason with names in place of FILE, NODE and ID in its commands.
+
+    A reason of many files has none of their names, so that they make one line; this is for a place that knows them.
+    """
+    values = {"FILE": file, "NODE": node, "ID": "" if request is None else str(request)}
+    known = {word: quoted(value) for word, value in values.items() if value}
+    if not known or not _COMMAND.search(why):
+        return from_outside(why)
+    word = re.compile(rf"\b(?:{'|'.join(known)})\b")
+    return within(why, _COMMAND.sub(lambda said: word.sub(lambda one: known[one[0]], said[0]), why))
 
 
 def headed(head: str, why: str) -> Reason:

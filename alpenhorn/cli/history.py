@@ -36,7 +36,7 @@ from alpenhorn.listings.history import EventRow, Old
 from alpenhorn.listings.runs import after
 from alpenhorn.model.conditions import Condition
 from alpenhorn.model.events import FAILED, NO_FILE, NO_NODE
-from alpenhorn.reasons import code_in_json
+from alpenhorn.reasons import code_in_json, named
 from alpenhorn.scan import names, patterns
 
 EVENTS = 200
@@ -63,7 +63,7 @@ def _event_columns(
         column("what", "What"),
         path if with_file else path.hidden(),
         node if with_node else node.hidden(),
-        column("why", "Why"),
+        column("why", "Why", cell=lambda row: named(row.why, row.path or "")),
         column("code", value=lambda row: code_in_json(row.why)),
         *((run, host) if with_run else (run.hidden(), host.hidden())),
     )

@@ -14,11 +14,11 @@ from alpenhorn.cli.complete import NODE, names_option
 from alpenhorn.cli.long_work import LongWork, in_pages
 from alpenhorn.cli.runs import jobs_option, mass_delete_option, only_option, workers
 from alpenhorn.cli.usage_hints import HintingCommand, nodes_form
-from alpenhorn.reasons import code_in_json, code_of
+from alpenhorn.reasons import Reason, code_in_json, code_of, named
 from alpenhorn.scan import patterns
 
 if TYPE_CHECKING:
-    from alpenhorn.coordinator.preview import Item, Plan
+    from alpenhorn.coordinator.preview import Item, Line, Plan, PlannedAmount
 
 PLANNING = "Deciding what a run would do"
 # For a Line.
@@ -39,6 +39,12 @@ ITEM_COLUMNS = (
 )
 
 
+def _reason(pair: tuple[Line, PlannedAmount]) -> Reason:
+    """Return the reason of a line, with the names in its commands if it is about one file."""
+    line, amount = pair
+    return named(line.why, amount.example, line.source or line.node) if amount.files == 1 else line.why
+
+
 def _line_columns(why: str = "Why", example: str = "") -> tuple[ListingColumn, ...]:
     """Return the columns for a pair of a Line and its PlannedAmount, with these headers."""
     *work, reason, code = (one.of(itemgetter(0)) for one in WORK_COLUMNS)
@@ -46,7 +52,7 @@ def _line_columns(why: str = "Why", example: str = "") -> tuple[ListingColumn, .
         *work,
         number("files", "Files", lambda pair: pair[1].files),
         size("size_b", "Size", lambda pair: pair[1].bytes),
-        reason.headed(why),
+        reason.headed(why)._replace(cell=_reason),
         code,
         column("example", example, lambda pair: pair[1].example),
     )
@@ -120,7 +126,8 @@ def plan(
 def _show_item(item: Item) -> None:
     line = item.line
     source = f" from {line.source}" if line.source else ""
-    output.line(f"{'' if line.planned else 'not '}{line.kind} {item.path} on {line.node}{source}: {line.why}")
+    why = named(line.why, item.path, line.source or line.node)
+    output.line(f"{'' if line.planned else 'not '}{line.kind} {item.path} on {line.node}{source}: {why}")
 
 
 def _document(plan: Plan, listing: ListOptions) -> None:

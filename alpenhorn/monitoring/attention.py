@@ -25,7 +25,7 @@ from alpenhorn.listings.runs import RunRow
 from alpenhorn.listings.status import NodeStatus, Status
 from alpenhorn.listings.storage import NodeRow
 from alpenhorn.plan.inodes import SPARE
-from alpenhorn.reasons import Code, Reason, code_in_json, recorded
+from alpenhorn.reasons import Code, Reason, code_in_json, named, recorded
 
 REASONS = {
     "corrupt": Code.COPIES_CORRUPT,
@@ -344,7 +344,7 @@ def _node_attention(status: NodeStatus, found: Status) -> Iterator[Attention]:
                 copies=text if kept.exact else f"at least {text}",
                 node=node.name,
                 example=kept.example,
-                why=kept.why,
+                why=named(kept.why, kept.example, node.name),
             ),
             f"alpenhorn plan --node {quote(node.name)} --only delete",
             node.host,

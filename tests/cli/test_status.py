@@ -394,7 +394,7 @@ def test_releases_that_wait_with_the_most_frequent_reason(archive: Archive) -> N
     item = archive("status", "--json").json["attention"][0]
     assert item["what"] == (
         "3 released copies on field1 cannot be deleted, such as pilot/a: needs 2 other good archive copies; has 0"
-        " (copy it to another with: alpenhorn node sync NODE GROUP)"
+        " (copy it to another with: alpenhorn node sync field1 GROUP)"
     )
     assert (item["code"], item["node"], item["group"], item["host"]) == (
         *("releases-kept", "field1"),
