@@ -6,6 +6,7 @@ JSON, where `why` is the text and `code` the code.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -57,7 +58,8 @@ class Code(_Codes):
 
     The value is the code for scripts and never changes; `text` is for people and may change; the string below a member
     is its meaning in `alpenhorn/docs/reasons.md`.  The name is the value in capitals.  Calling a member with the values
-    of its fields returns the reason: `Code.SOURCE_INACTIVE(node="a")`.
+    of its fields returns the reason: `Code.SOURCE_INACTIVE(node="a")`.  In commands, `{node!q}` is the value as a word
+    of a shell.
     """
 
     text: str
@@ -65,7 +67,11 @@ class Code(_Codes):
     def __call__(self, **details: object) -> Reason:
         """Return the reason with these values; raises KeyError if a field of the text has none."""
         subjects = [str(value) for name, value in details.items() if name in SUBJECTS]
-        return Reason(self.text.format(**details), self, ", ".join(subjects))
+        form = self.text
+        if QUOTED in form:
+            form = form.replace(QUOTED, "_quoted}")
+            details |= {f"{name}_quoted": quoted(str(value)) for name, value in details.items()}
+        return Reason(form.format(**details), self, ", ".join(subjects))
 
     # --- text from other programs
 
@@ -178,6 +184,11 @@ class Code(_Codes):
     """The request waits for the check of the copy in its group."""
     GROUP_WITHOUT_NODE = "group-without-node", "the group has no usable node on this host"
     """The request is for another host, or the group's node was left out."""
+    GROUP_NODE_NOT_INITIALISED = (
+        "group-node-not-initialised",
+        "node {node} is not initialised yet; the next run on this host does that first, and then pulls: alpenhorn sync",
+    )
+    """No run has worked on the node of the request's group; a request to initialise it is pending."""
     GROUP_WITHOUT_DISK = "group-without-disk", "group {group} has no disk on this host"
     """No medium of a Transport group is on this host."""
     GROUP_TAKES_OWN_HOST_ONLY = (
@@ -216,8 +227,8 @@ class Code(_Codes):
     CHANGED_FILE_AT_PATH = (
         "changed-file-at-path",
         "the file on {node} was changed after it was registered, and is not overwritten; to bring back the old contents"
-        " and keep the new ones under another name: alpenhorn repair --node {node} --replace --file FILE; to accept the"
-        " new ones: alpenhorn file modify FILE --from-copy {node}",
+        " and keep the new ones under another name: alpenhorn repair --node {node!q} --replace --file FILE; to accept"
+        " the new ones: alpenhorn file modify FILE --from-copy {node!q}",
     )
     """Only the file's owner knows which contents are right."""
 
@@ -402,7 +413,7 @@ class Code(_Codes):
         "delete-limit-exceeded",
         "nothing is deleted on {node}: more than {allowed:,} of its {copies:,} copies could be deleted now"
         " ({released:,} are released), which exceeds delete_limit; to delete them: alpenhorn sync --node"
-        " {node} --allow-mass-delete; to undo the release: alpenhorn node clean {node} --cancel",
+        " {node!q} --allow-mass-delete; to undo the release: alpenhorn node clean {node!q} --cancel",
     )
     """A mass deletion is more often a mistake than intended."""
 
@@ -428,7 +439,7 @@ class Code(_Codes):
         "storage-in-doubt",
         "{lost} of {looked} checked copies are missing or unreadable (such as {example}), and none is"
         " recorded as lost; if the storage is incomplete, repair or mount it; to record the loss: alpenhorn"
-        " sync --node {node} --accept-loss",
+        " sync --node {node!q} --accept-loss",
     )
     """So many losses at once suggest that the storage is incomplete."""
 
@@ -496,7 +507,7 @@ class Code(_Codes):
     GROUP_HAS_GOOD_COPY = (
         "group-has-good-copy",
         "its group has a good copy on {other}, so nothing would be pulled; if {node} needs no copy:"
-        " alpenhorn file state FILE {node} --set Absent",
+        " alpenhorn file state FILE {node!q} --set Absent",
     )
     """A group needs only one good copy."""
     REQUEST_PENDING = "request-pending", "a request is already pending; see: alpenhorn request show ID"
@@ -519,12 +530,12 @@ class Code(_Codes):
     """The group's row was removed."""
     DESTINATION_INACTIVE = (
         "destination-inactive",
-        "{node} is not active, so nothing is pulled onto it; to activate it: alpenhorn node activate {node}",
+        "{node} is not active, so nothing is pulled onto it; to activate it: alpenhorn node activate {node!q}",
     )
     """Nothing is pulled onto a node that is not active."""
     DESTINATION_WITHOUT_HOST = (
         "destination-without-host",
-        "{node} has no host; set it with: alpenhorn node modify {node} --host HOST",
+        "{node} has no host; set it with: alpenhorn node modify {node!q} --host HOST",
     )
     """No run works on a node without a host."""
 
@@ -618,7 +629,7 @@ class Code(_Codes):
     """The user running alpenhorn has no permission, or the disk fails."""
     IMPORT_OF_FILE_ON_TAPE = (
         "import-of-file-on-tape",
-        "it is {where}; restore it with: lfs hsm_restore {path}",
+        "it is {where}; restore it with: lfs hsm_restore {path!q}",
     )
     """Runs do not wait for tape."""
     PATH_OF_OTHER_NODE = "path-of-other-node", "it {how} {where}"
@@ -768,12 +779,12 @@ class Code(_Codes):
     """A node named on the command line, or with import requests, belongs to another host."""
     NODE_INACTIVE = (
         "node-inactive",
-        "it is not active; activate it with: alpenhorn node activate {node}",
+        "it is not active; activate it with: alpenhorn node activate {node!q}",
     )
     """A node named on the command line, or with import requests, is not active."""
     NODE_WITHOUT_HOST = (
         "node-without-host",
-        "it is on no host; set its host with: alpenhorn node modify {node} --host HOST",
+        "it is on no host; set its host with: alpenhorn node modify {node!q} --host HOST",
     )
     """A node named on the command line, or with import requests, is active and has no host."""
     NODE_LOCKED_BY_RUN = "node-locked-by-run", "another run ({run}) is working on it"
@@ -943,7 +954,7 @@ class Code(_Codes):
     RELEASED_COPIES_CORRUPT = (
         "released-copies-corrupt",
         "released copies on {node} differ from the index and were kept as corrupt; inspect them; to delete"
-        " them anyway: alpenhorn node clean {node} --now --include-bad -F LIST",
+        " them anyway: alpenhorn node clean {node!q} --now --include-bad -F LIST",
     )
     """Only what matches the index is deleted."""
     RELEASED_COPIES_KEPT = (
@@ -1054,7 +1065,7 @@ class Code(_Codes):
         "too-many-copies-missing",
         "{missing} of {looked} copies are missing (such as {example}); nothing"
         " was recorded; mount or repair the storage, or record the loss with: alpenhorn reconcile"
-        " --node {node} --accept-loss",
+        " --node {node!q} --accept-loss",
     )
     """The storage is probably incomplete."""
     NODE_CHANGED_DURING_COMPARISON = (
@@ -1105,8 +1116,8 @@ class Code(_Codes):
     COPIES_CHANGED = (
         "copies-changed",
         "{copies} changed on {node} after registration and left alone, such as {example}; to bring back the old"
-        " contents and keep the new ones under another name: alpenhorn repair --node {node} --replace --file {example};"
-        " to accept the new ones{where}: alpenhorn file modify {example} --from-copy {node}",
+        " contents and keep the new ones under another name: alpenhorn repair --node {node!q} --replace --file"
+        " {example!q}; to accept the new ones{where}: alpenhorn file modify {example!q} --from-copy {node!q}",
     )
     """Nothing replaces or deletes them until somebody decides which contents are right."""
     COPIES_MISSING = "copies-missing", "{copies} on {node}"
@@ -1470,7 +1481,7 @@ class Code(_Codes):
     ROOT_ABSENT = (
         "root-absent",
         "the root {root} of node {node} does not exist; mount it, or deactivate the node: alpenhorn node"
-        " deactivate {node}",
+        " deactivate {node!q}",
     )
     """The directory does not exist."""
     ROOT_NOT_THERE = "root-not-there", "the root {root} does not exist; is its storage mounted?"
@@ -1486,7 +1497,7 @@ class Code(_Codes):
     """The node's row holds no usable root."""
     NODE_ROOT_NOT_ABSOLUTE = (
         "node-root-not-absolute",
-        "the root {root!r} of node {node} is not an absolute path; correct it with: alpenhorn node modify {node}"
+        "the root {root!r} of node {node} is not an absolute path; correct it with: alpenhorn node modify {node!q}"
         " --root DIR",
     )
     """Other programs might read such a root as a host or an option."""
@@ -1497,19 +1508,19 @@ class Code(_Codes):
     ROOT_NOT_MARKED = (
         "root-not-marked",
         "{root} has no file {marker}: node {node} is not mounted there, or was never initialised (alpenhorn"
-        " node init {node})",
+        " node init {node!q})",
     )
     """An empty mount point looks like this."""
     ROOT_NOT_MOUNTED = (
         "root-not-mounted",
         "{root} has no file {marker}, which earlier runs found there; mount the storage of node {node}, or, to replace"
-        " it by another disk: alpenhorn node replace {node}",
+        " it by another disk: alpenhorn node replace {node!q}",
     )
     """An empty mount point looks like this."""
     ROOT_OF_OTHER_NODE = (
         "root-of-other-node",
         "{root} belongs to node {other}, not to {node}; mount the right storage there, or correct the root"
-        " with: alpenhorn node modify {node} --root DIR",
+        " with: alpenhorn node modify {node!q} --root DIR",
     )
     """The marker names another node."""
     ROOT_TAKEN = "root-taken", "{root} already belongs to node {other}; {node} needs another root"
@@ -1527,7 +1538,7 @@ class Code(_Codes):
     """Something else is at the file's path."""
     NODE_WITHOUT_ROOT = (
         "node-without-root",
-        "node {node} has no root; set it with: alpenhorn node modify {node} --root DIR",
+        "node {node} has no root; set it with: alpenhorn node modify {node!q} --root DIR",
     )
     """The location of the node's files is unknown."""
     SETTINGS_WRONG = "settings-wrong", "{detail}"
@@ -1573,7 +1584,7 @@ class Code(_Codes):
     QUOTA_IS_DEFAULT = (
         "quota-is-default",
         "the quota of node {node} is Lustre's default, whose limit lfs does not report; set it with:"
-        " alpenhorn node modify {node} --io-var fixed_quota=KIB",
+        " alpenhorn node modify {node!q} --io-var fixed_quota=KIB",
     )
     """Unknown space is not used."""
     LFS_QUOTA_UNCLEAR = "lfs-quota-unclear", "unexpected output of lfs quota: {answer!r}"
@@ -1701,22 +1712,22 @@ class Code(_Codes):
     """The session ended before all files had arrived."""
     HOST_WITHOUT_ADDRESS = (
         "host-without-address",
-        "host {host} of node {node} has no address; set it with: alpenhorn host modify {host} --address …",
+        "host {host} of node {node} has no address; set it with: alpenhorn host modify {host!q} --address …",
     )
     """Other hosts cannot reach the host."""
     HOST_WITHOUT_USERNAME = (
         "host-without-username",
-        "host {host} of node {node} has no username; set it with: alpenhorn host modify {host} --username …",
+        "host {host} of node {node} has no username; set it with: alpenhorn host modify {host!q} --username …",
     )
     """Other hosts cannot log in on the host."""
     HOST_ADDRESS_WRONG = (
         "host-address-wrong",
-        "host {host}: {fault}; correct it with: alpenhorn host modify {host} --address …",
+        "host {host}: {fault}; correct it with: alpenhorn host modify {host!q} --address …",
     )
     """The index holds an address that ssh could misread."""
     HOST_USERNAME_WRONG = (
         "host-username-wrong",
-        "host {host}: {fault}; correct it with: alpenhorn host modify {host} --username …",
+        "host {host}: {fault}; correct it with: alpenhorn host modify {host!q} --username …",
     )
     """The index holds a user name that ssh could misread."""
     TRANSFER_STALLED = (
@@ -1784,16 +1795,16 @@ class Code(_Codes):
     OWN_NAMES = (
         "own-names",
         "{path} has {names} names (hard links), so writing to it would change another file; find out who"
-        " created them, and run: rm {path}",
+        " created them, and run: rm {path!q}",
     )
     """A hard link may be another user's trap."""
     OWN_STRANGER = (
         "own-stranger",
         "{path} belongs to user {user}, who does not own the root; find out who created it, and run: rm -r"
-        " {path} (or, if it is legitimate: chown {me} {path})",
+        " {path!q} (or, if it is legitimate: chown {me!q} {path!q})",
     )
     """Its owner could change what runs rely on."""
-    OWN_OPEN = "own-open", "{path} is writable by every user; run: chmod o-w {path}"
+    OWN_OPEN = "own-open", "{path} is writable by every user; run: chmod o-w {path!q}"
     """Any user could change what runs rely on."""
     OWN_NOT_MADE = (
         "own-not-made",
@@ -1888,7 +1899,7 @@ class Code(_Codes):
     NOT_SHARED = (
         "not-shared",
         "{path}: permission denied; users who run alpenhorn on the same root need a common group that can"
-        " write to it (chgrp -R GROUP {root}; chmod -R g+rwX {root}; find {root} -type d -exec chmod g+s"
+        " write to it (chgrp -R GROUP {root!q}; chmod -R g+rwX {root!q}; find {root!q} -type d -exec chmod g+s"
         " {{}} +)",
     )
     """A file created by another user's run cannot be read or written."""
@@ -1937,6 +1948,16 @@ class Code(_Codes):
 
     ODD_VALUE = "odd-value", "{place}: {column} holds {value} instead of {kind}; correct the row in the index"
     """A column of the index holds a value of the wrong type, which SQLite allows."""
+
+
+QUOTED = "!q}"  # the end of a field whose value is a word of a command
+
+
+def quoted(value: str) -> str:
+    """Return a value as a word of a command in a shell."""
+    from shlex import quote  # 4 ms, and an idle run gives no advice
+
+    return quote(value)
 
 
 SUBJECTS = frozenset(
@@ -2001,6 +2022,22 @@ def code_in_json(why: str | None) -> str | None:
 def within(why: str, text: str) -> Reason:
     """Return the same reason with a longer text."""
     return Reason(text, code_of(why), about(why))
+
+
+_COMMAND = re.compile(r"\balpenhorn [a-z][^;,()]*")
+
+
+def named(why: str, file: str = "", node: str = "", request: int | None = None) -> Reason:
+    """Return the same reason with names in place of FILE, NODE and ID in its commands.
+
+    A reason of many files has none of their names, so that they make one line; this is for a place that knows them.
+    """
+    values = {"FILE": file, "NODE": node, "ID": "" if request is None else str(request)}
+    known = {word: quoted(value) for word, value in values.items() if value}
+    if not known or not _COMMAND.search(why):
+        return from_outside(why)
+    word = re.compile(rf"\b(?:{'|'.join(known)})\b")
+    return within(why, _COMMAND.sub(lambda said: word.sub(lambda one: known[one[0]], said[0]), why))
 
 
 def headed(head: str, why: str) -> Reason:

@@ -29,6 +29,7 @@ from alpenhorn.reasons import (
     code_of,
     from_outside,
     headed,
+    named,
     recorded,
     within,
 )
@@ -231,3 +232,20 @@ def test_the_program_gives_no_reason_without_a_code() -> None:
         path.name for path in (ROOT / "alpenhorn").rglob("*.py") if general.search(path.read_text("utf-8"))
     }
     assert users == {"errors.py"}
+
+
+def test_names_replace_the_placeholders_of_commands_only() -> None:
+    why = Code.FILE_LENGTH_MISSING()
+    named_ = named(why, "a/FILE b", "NODE")
+    assert (
+        named_.endswith("to compute it: alpenhorn file modify 'a/FILE b' --from-copy NODE")
+        and named_.code is why.code
+    )
+    assert named(why) == why and named("no command for FILE", "a/b") == "no command for FILE"
+    text = from_outside(
+        "FILE on NODE; run: alpenhorn request show ID; or: alpenhorn file unpin FILE (of FILE)"
+    )
+    assert named(text, "a/b", "n", 7) == (
+        "FILE on NODE; run: alpenhorn request show 7; or: alpenhorn file unpin a/b (of FILE)"
+    )
+    assert named(text, "a/b").count("ID") == 1

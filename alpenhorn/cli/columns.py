@@ -140,14 +140,14 @@ def refuse_to_ask(form: Format, answered: bool, options: str) -> None:
 
 
 class Sorting(NamedTuple):
-    """An order of rows by the values of the column with this key; rows without a value come last."""
+    """An order of rows by the values of the column with this key or header; rows without a value come last."""
 
     key: str
     descending: bool
 
     def column(self, columns: Sequence[ListingColumn]) -> ListingColumn:
-        """Return the column with the key.  Raises UsageError if none of `columns` has it."""
-        found = next((column for column in columns if column.key == self.key), None)
+        """Return the column with the key or header.  Raises UsageError if none of `columns` has it."""
+        found = _named(columns, self.key)
         if found is None:
             known = ", ".join(column.key for column in columns if column.key)
             raise click.UsageError(f"no such column in this list: {self.key!a}; the columns are: {known}")
@@ -177,6 +177,22 @@ class Sorting(NamedTuple):
         return [*(row for _, row in known_rows), *unknown][:limit]
 
 
+def _named(columns: Iterable[ListingColumn], word: str) -> ListingColumn | None:
+    """Return the column with a key; or with a key or header that differs in case only, or with a key such as
+    `in.files` for `In`; None if there is none."""
+    sortable = [column for column in columns if column.key and word]
+    name = word.casefold()
+    for found in (
+        [column for column in sortable if column.key == word],
+        [column for column in sortable if column.key.casefold() == name],
+        [column for column in sortable if column.header.casefold() == name],
+        [column for column in sortable if column.key.partition(".")[0].casefold() == name],
+    ):
+        if found:
+            return found[0]
+    return None
+
+
 def _sort_key(value: object) -> tuple[float, str]:
     """Return a key that can be compared for all values that a row can have: numbers come before texts."""
     if isinstance(value, int | float):
@@ -190,11 +206,12 @@ class SortKey(click.ParamType[Sorting]):
     name = "column"
 
     def __init__(self, columns: Iterable[ListingColumn]) -> None:
-        self._keys = list(dict.fromkeys(column.key for column in columns if column.key))
+        self._columns = tuple(columns)
+        self._keys = list(dict.fromkeys(column.key for column in self._columns if column.key))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Sorting:
         key = str(value).removeprefix("-")
-        if key not in self._keys:
+        if _named(self._columns, key) is None:
             self.fail(f"no such column: {key!a}; the columns are: {', '.join(self._keys)}", param, ctx)
         return Sorting(key, descending=key != value)
 
@@ -279,7 +296,7 @@ def listing_options(
             "--sort",
             metavar="COLUMN",
             type=SortKey(column for some in columns for column in some),
-            help="Sort by COLUMN, named as in JSON; -COLUMN: in descending order.",
+            help="Sort by COLUMN, named as in JSON or as shown; -COLUMN: in descending order.",
         )(decorated)  # type: ignore[return-value]
 
     return decorate

@@ -50,7 +50,7 @@ def read(app: App, file: FileName, node_name: str, force: bool) -> CopyContent:
         if not wrong:
             raise Refused(
                 f"{file.path} on {node.name}: the copy has the registered contents; nothing was changed; to record it"
-                f" as good: alpenhorn file verify {file.path} {node.name}"
+                f" as good: alpenhorn file verify {quote(file.path)} {quote(node.name)}"
             )
         accepted = AcceptedCopy(node.id, began)
         return CopyContent(found.size_b, found.md5sum, (known.size_b, known.md5sum), accepted)

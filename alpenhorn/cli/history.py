@@ -25,22 +25,25 @@ from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.files import ids
 from alpenhorn.cli.long_work import LongWork
 from alpenhorn.cli.options import confirm
-from alpenhorn.cli.run_columns import RUN_COLUMNS, RunLine, run_document
+from alpenhorn.cli.run_columns import RUN_COLUMNS, RunLine, condition_document, run_document
 from alpenhorn.cli.times import Duration, TimeOrDuration
 from alpenhorn.cli.usage_hints import HintingCommand, RightForm
 from alpenhorn.coordinator.run_states import RunState, run_states
 from alpenhorn.edits.history import prune as prune_old
 from alpenhorn.errors import NotFound
+from alpenhorn.index.times import naive
 from alpenhorn.listings import history as scan
 from alpenhorn.listings.history import EventRow, Old
 from alpenhorn.listings.runs import after
+from alpenhorn.model.conditions import Condition
 from alpenhorn.model.events import FAILED, NO_FILE, NO_NODE
-from alpenhorn.reasons import code_in_json
+from alpenhorn.reasons import code_in_json, named
 from alpenhorn.scan import names, patterns
 from alpenhorn.scan.names import NamedRow
 
 EVENTS = 200
 RUNS = 20
+LAST, NEWEST = "last", 0  # the word for the newest run, and a number that no run has
 # For a pair of a kind of work and its counts.
 WORK_COLUMNS = (
     column("", "Kind", cell=lambda item: item[0]),
@@ -62,7 +65,7 @@ def _event_columns(
         column("what", "What"),
         path if with_file else path.hidden(),
         node if with_node else node.hidden(),
-        column("why", "Why"),
+        column("why", "Why", cell=lambda row: named(row.why, row.path or "")),
         column("code", value=lambda row: code_in_json(row.why)),
         *((run, host) if with_run else (run.hidden(), host.hidden())),
     )
@@ -89,12 +92,21 @@ def _node(row: EventRow) -> str | None:
 EVENT_COLUMNS = _event_columns()
 
 
+class RunNumber(click.ParamType[int]):
+    """The number of a run, or `last` for NEWEST."""
+
+    name = "run"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return NEWEST if value == LAST else REQUEST_ID.convert(value, param, ctx)
+
+
 def _right_form(surplus: Sequence[str], given: dict[str, Any]) -> RightForm | None:
     if len(surplus) > 1:
         return None
     (name,) = surplus
     option, purpose, value = "--node", "to list the events on one node", given["node_name"]
-    if name.isascii() and name.isdigit():
+    if (name.isascii() and name.isdigit()) or name == LAST:
         option, purpose, value = "--run", "to list the events of one run", given["run_id"]
     elif "/" in name:
         option, purpose, value = "--file", "to list the events of one file", given["path"]
@@ -106,7 +118,9 @@ def _right_form(surplus: Sequence[str], given: dict[str, Any]) -> RightForm | No
 @click.option(
     "--node", "node_name", type=NODE, metavar="N", help="Only events on node N, a name or a pattern."
 )
-@click.option("--run", "run_id", metavar="R", type=REQUEST_ID, help="Only events of run R.")
+@click.option(
+    "--run", "run_id", metavar="R", type=RunNumber(), help="Only events of run R, a number or `last`."
+)
 @click.option(
     "--since",
     metavar="T",
@@ -139,7 +153,8 @@ def history(
 ) -> None:
     """Without --file, --node or --run, the last runs are listed; with several of them, the events that match all.
     Checks that found a copy still good are not listed as events, only counted for the run.  With --run, everything
-    that failed is listed with the reason.
+    that failed is listed with the reason; a condition that lasts is an event of the run that met it first, and of one
+    run a day after that (sync.remind_after).
 
     --prune deletes events older than AGE and runs that ended before then, except the newest event, events about a
     node that its manifest does not include yet, runs that have not ended and the last run of each host.  It may be
@@ -149,6 +164,7 @@ def history(
     Examples:
       alpenhorn history
       alpenhorn history --file 20260722T000000Z_pilot/0001.h5
+      alpenhorn history --run last
       alpenhorn history --node 'archive*' --since 7d
       alpenhorn history --limit 100 --sort -failed
       alpenhorn history --prune 365d
@@ -172,6 +188,8 @@ def history(
         return
     if force:
         raise click.UsageError("--force needs --prune")
+    if run_id == NEWEST:
+        run_id = scan.last_run(app.index)
     moment = _moment(app, since)
     if path is None and node_name is None and run_id is None:
         _runs(app, moment, listing._replace(limit=listing.limit or RUNS))
@@ -226,10 +244,12 @@ def _events(
     rows = rows[-limit:]
     if form is Format.JSON and run is not None:
         events = columns.documents(EVENT_COLUMNS, listing.pick(EVENT_COLUMNS, rows))
-        output.document({**run_document(run, state), "events": events})
+        lasting = [condition_document(run.host, one) for one in scan.lasting(index, run)]
+        output.document({**run_document(run, state), "conditions": lasting, "events": events})
         return
     if form is Format.TABLE and run is not None:
-        _show_run(RunLine(run, state), [row for row in rows if _about_run(row)])
+        failures = [row for row in rows if _about_run(row)]
+        _show_run(RunLine(run, state), failures, scan.lasting(index, run))
         rows = [row for row in rows if not _about_run(row)]
     if form is not Format.JSON and left_out:
         output.note(f"older events not shown; to show more: --limit {10 * limit}")
@@ -250,7 +270,7 @@ def _nodes(app: App, name: str | None) -> tuple[list[NamedRow], list[int]]:
         return [], deleted
 
 
-def _show_run(line: RunLine, failures: Sequence[EventRow]) -> None:
+def _show_run(line: RunLine, failures: Sequence[EventRow], lasting: Sequence[Condition]) -> None:
     run, why = line.run, line.ending
     output.fields(
         (
@@ -270,6 +290,9 @@ def _show_run(line: RunLine, failures: Sequence[EventRow]) -> None:
     if failures:
         output.heading("Failures:")
         output.lines(str(row.why) for row in failures)
+    if lasting:
+        output.heading("Lasting conditions, reported by earlier runs:")
+        output.lines(f"since {output.zoned(naive(one.began))}: {one.why}" for one in lasting)
     output.heading("Events:")
 
 

@@ -14,7 +14,7 @@ import click
 from alpenhorn import address
 from alpenhorn.cli import output, questions
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.arguments import NAME
+from alpenhorn.cli.arguments import MOST_COUNT, NAME
 from alpenhorn.cli.commands import is_group, load
 from alpenhorn.cli.crontab import every_option, is_installed, run_command, schedule
 from alpenhorn.cli.options import check_option
@@ -30,9 +30,10 @@ from alpenhorn.scan import rules
 from alpenhorn.setup.config_file import NewFile, new_file
 from alpenhorn.setup.directories import SeenDirectory, directories, file_systems, is_writable
 from alpenhorn.setup.schedule import kinds
-from alpenhorn.setup.start import UNCHANGED, Known, Start, Wanted, WantedNode, on_one_disk, start
+from alpenhorn.setup.start import UNCHANGED, Chosen, Known, Start, Wanted, WantedNode, on_one_disk, start
 
 NONE = "none"
+VERIFIED = 10  # copies of a node that each run reads again
 NO_GROUP = 0  # the id of no group, which lacks all files
 
 
@@ -46,6 +47,7 @@ class StartOptions(NamedTuple):
     on: tuple[WantedNode, ...]
     schedule: str
     every: int
+    auto_verify: int
 
 
 @click.command()
@@ -81,6 +83,14 @@ class StartOptions(NamedTuple):
     help="Install a cron line or a systemd timer for regular runs (default: none).",
 )
 @every_option("Interval between runs, with --schedule.")
+@click.option(
+    "--auto-verify",
+    metavar="COUNT",
+    type=click.IntRange(0, MOST_COUNT),
+    default=VERIFIED,
+    show_default=True,
+    help="Number of copies on each new node that each run reads again; 0 for none.",
+)
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing; needs --keep and --on.")
 @check_option
 @pass_app
@@ -95,6 +105,7 @@ def init(
     host: str | None,
     scheduler: str | None,
     every: int,
+    auto_verify: int,
     yes: bool,
     check: bool,
 ) -> None:
@@ -116,9 +127,8 @@ def init(
         raise Refused(f"cannot ask without a terminal; {UNCHANGED}; use --yes with --keep DIR and --on DISK")
     if not asking and not (keep and on):
         raise click.UsageError("--yes and --check need --keep DIR and --on DISK")
-    given = StartOptions(
-        url, Path(password_file) if password_file else None, host, keep, on, scheduler or NONE, every
-    )
+    password = Path(password_file) if password_file else None
+    given = StartOptions(url, password, host, keep, on, scheduler or NONE, every, auto_verify)
     asked = _questions(app, given, scheduler is None) if asking else given
     _Setup(ctx, app, asked).run(check=check, asking=asking)
 
@@ -129,9 +139,12 @@ def _questions(app: App, given: StartOptions, ask_schedule: bool) -> StartOption
     default = app.config.database.url
     if given.url is None and app.config.embedded and not os.path.exists(address.sqlite_path(default) or ""):
         refuse_new_index(os.environ)
-        given = given._replace(
-            url=questions.text("Index (URL; default: an SQLite file)", IndexUrl(), default)
+        output.line(
+            "The index is the database that records files and copies. For one host, an SQLite file is enough; several"
+            " hosts that share an archive need a MariaDB server."
         )
+        question = "Index (Enter for an SQLite file on this host, or mysql://USER@SERVER/DATABASE)"
+        given = given._replace(url=questions.text(question, IndexUrl(), default, shown=False))
     if given.host is None and ("sync", "host") not in found:
         given = given._replace(host=questions.text("Name of this host", NAME, app.host))
     if not given.keep:
@@ -167,7 +180,7 @@ class _Setup:
         file = self._configuration()
         init_needed, known = self._index()
         seen = self._directories(known)
-        wanted = Wanted(self.app.host, self.asked.keep, self.asked.on)
+        wanted = Wanted(self.app.host, self.asked.keep, self.asked.on, self.asked.auto_verify)
         found = start(wanted, known, seen)
         steps = [["db", "init"]] * init_needed + found.commands + self._schedule()
         for line in found.present:
@@ -346,6 +359,9 @@ class _Setup:
             "To list what is not kept: alpenhorn reconcile --dry-run --min-age 0. To see what is being done: alpenhorn"
             " status"
         )
+        new = [one for one in (*found.keep, *found.on) if one.new]
+        if new:
+            output.line(self._verification(new[0]))
         least = self.app.config.sync.archive_copy_count
         if len(found.on) < least:
             output.line(
@@ -357,3 +373,15 @@ class _Setup:
                 "Files are copied by runs. To start one: alpenhorn sync. To start runs regularly: alpenhorn crontab"
                 " --install"
             )
+
+    def _verification(self, example: Chosen) -> str:
+        """Return what runs read again, and how to change that; `example`: a new node."""
+        count, days = self.asked.auto_verify, self.app.config.sync.auto_verify_min_days
+        change = f"alpenhorn node modify {shlex.quote(example.name)} --auto-verify COUNT"
+        if not count:
+            return f"Runs do not read copies again, so decay is not noticed. To change that: {change}"
+        often = f"; none sooner than {days:g} days after it was read" if days else ""
+        return (
+            f"To find decay, each run reads up to {output.count(count, 'copy', 'copies')} on each new node again, those"
+            f" read longest ago first{often}. To change the number: {change}"
+        )

@@ -184,7 +184,7 @@ def note_idle(app: App, node_id: int) -> None:
     if missing:
         output.note(
             f"node {node.name}: runs skip it until it has a host and a root;"
-            f" to set them: alpenhorn node modify {node.name} {' '.join(missing)}"
+            f" to set them: alpenhorn node modify {quote(node.name)} {' '.join(missing)}"
         )
 
 

@@ -13,9 +13,9 @@ from alpenhorn.cli.complete import NODE, names_option
 from alpenhorn.cli.long_work import LongWork, in_pages
 from alpenhorn.cli.runs import jobs_option, mass_delete_option, only_option, workers
 from alpenhorn.cli.usage_hints import HintingCommand, nodes_form
-from alpenhorn.coordinator.preview import Item, Plan, items
+from alpenhorn.coordinator.preview import Item, Line, Plan, PlannedAmount, items
 from alpenhorn.coordinator.report import Asked
-from alpenhorn.reasons import code_in_json, code_of
+from alpenhorn.reasons import Reason, code_in_json, code_of, named
 from alpenhorn.scan import patterns
 
 PLANNING = "Deciding what a run would do"
@@ -38,6 +38,12 @@ ITEM_COLUMNS = (
 )
 
 
+def _reason(pair: tuple[Line, PlannedAmount]) -> Reason:
+    """Return the reason of a line, with the names in its commands if it is about one file."""
+    line, amount = pair
+    return named(line.why, amount.example, line.source or line.node) if amount.files == 1 else line.why
+
+
 def _line_columns(
     why: str = "Why", example: str = "", prioritised: bool = False
 ) -> tuple[ListingColumn, ...]:
@@ -52,7 +58,7 @@ def _line_columns(
         *work,
         number("files", "Files", lambda pair: pair[1].files),
         size("size_b", "Size", lambda pair: pair[1].bytes),
-        reason.headed(why),
+        reason.headed(why)._replace(cell=_reason),
         code,
         column("example", example, lambda pair: pair[1].example),
     )
@@ -123,8 +129,9 @@ def _show_item(item: Item) -> None:
     line = item.line
     urgent = f", priority {line.priority}" if line.priority else ""
     source = f" from {line.source}" if line.source else ""
+    why = named(line.why, item.path, line.source or line.node)
     output.line(
-        f"{'' if line.planned else 'not '}{line.kind} {item.path} on {line.node}{source}{urgent}: {line.why}"
+        f"{'' if line.planned else 'not '}{line.kind} {item.path} on {line.node}{source}{urgent}: {why}"
     )
 
 

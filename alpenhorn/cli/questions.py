@@ -72,9 +72,9 @@ def _holds(mount: str, root: str) -> bool:
     return os.path.realpath(root).startswith(f"{mount.rstrip('/')}/") or os.path.realpath(root) == mount
 
 
-def text(question: str, kind: click.ParamType[T], default: str) -> T:
-    """Ask for a value of a kind, with a default."""
-    return _ask(question, lambda answer: kind.convert(answer, None, None), default)
+def text(question: str, kind: click.ParamType[T], default: str, *, shown: bool = True) -> T:
+    """Ask for a value of a kind, with a default, which is `shown` unless the question says what it is."""
+    return _ask(question, lambda answer: kind.convert(answer, None, None), default, shown)
 
 
 def one_of(question: str, choices: Sequence[str], default: str) -> str:
@@ -82,7 +82,7 @@ def one_of(question: str, choices: Sequence[str], default: str) -> str:
     return found
 
 
-def _ask(question: str, accepted: Callable[[str], T], default: str | None) -> T:
+def _ask(question: str, accepted: Callable[[str], T], default: str | None, shown: bool = True) -> T:
     return click.prompt(
-        output.harmless(question), value_proc=accepted, default=default, show_default=bool(default)
+        output.harmless(question), value_proc=accepted, default=default, show_default=shown and bool(default)
     )

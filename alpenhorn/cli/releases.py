@@ -8,9 +8,10 @@ from alpenhorn.errors import Refused
 from alpenhorn.model.nodes import NodeFact
 
 
-def archive_refusal(node: NodeFact) -> Refused:
+def archive_refusal(node: str) -> Refused:
+    """Return the refusal to release copies on an archive node, given by its name."""
     return Refused(
-        f"node {node.name} is an archive node; nothing was changed; to release copies on it anyway: --archive-ok"
+        f"node {node} is an archive node; nothing was changed; to release copies on it anyway: --archive-ok"
     )
 
 

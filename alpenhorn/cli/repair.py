@@ -18,7 +18,7 @@ from alpenhorn.errors import DONE, FAILED
 from alpenhorn.extensions.registry import remote_io
 from alpenhorn.index.connection import Index
 from alpenhorn.plan.repair import RepairAmount, RepairPlanner, Repairs
-from alpenhorn.reasons import Why, code_in_json
+from alpenhorn.reasons import Why, code_in_json, named
 from alpenhorn.scan import names
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.repair import pages
@@ -45,11 +45,19 @@ def _example(line: RepairLine) -> str:
     return f"{line.amount.example} (request {request})" if request else line.amount.example
 
 
+def _reason(line: RepairLine) -> Why:
+    """Return the reason, with the names in its commands if it is about one file."""
+    amount = line.amount
+    return (
+        named(line.why, amount.example, line.node, amount.request or None) if amount.files == 1 else line.why
+    )
+
+
 NODE_NAME = column("node", "Node")
 SOURCE = column("source", "From", lambda line: line.source or None)
 AMOUNT = (number("files", "Files", "amount.files"), size("size_b", "Size", "amount.bytes"))
 REASON = (
-    column("why", "Why not", lambda line: None if line.source else line.why),
+    column("why", "Why not", lambda line: None if line.source else line.why, cell=_reason),
     column("code", value=lambda line: code_in_json(line.why)),
     column("under_way", value=lambda line: None if line.source else line.under_way),
 )

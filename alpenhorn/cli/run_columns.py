@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 from alpenhorn.cli.columns import column, document, number, size, time
 from alpenhorn.coordinator.run_states import RunState
+from alpenhorn.index.times import naive
 from alpenhorn.listings.runs import RunRow
+from alpenhorn.model.conditions import Condition
 from alpenhorn.reasons import Code
 
 
@@ -46,3 +48,15 @@ RUN_COLUMNS = (
 
 def run_document(run: RunRow, state: RunState) -> dict[str, object]:
     return document(RUN_COLUMNS, RunLine(run, state))
+
+
+def condition_document(host: str, one: Condition) -> dict[str, object]:
+    """Return a condition of a host as JSON shows it."""
+    return {
+        "host": host,
+        "code": one.code,
+        "subject": one.subject,
+        "why": one.why,
+        "began": naive(one.began),
+        "seen": naive(one.seen),
+    }

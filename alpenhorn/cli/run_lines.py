@@ -18,6 +18,10 @@ GAP = "  "
 SHORTEST_BAR, LONGEST_BAR = 8, 40  # columns
 SHORTEST_FILE = 12  # columns
 LONGEST_NODES = 30  # columns
+MOST_PERCENT = 99
+NUMBERS = len(
+    "  99 %  1023.99 KiB/s  99:59:59 left"
+)  # columns; a bar that made room for them would become shorter
 WIDE, MEDIUM = 110, 80  # columns from which nodes, and the amount of each task, are shown
 DIM, BAD, DONE_BAR, REST_BAR, PLAIN = "dim", "red", "green", "bright_black", ""
 
@@ -75,7 +79,7 @@ def _total(progress: RunProgress, width: int, marks: LineMarks) -> list[Part]:
     if progress.left is not None:
         numbers.append(f"{output.clock(progress.left)} left")
     tail = GAP + GAP.join(filter(None, numbers))
-    room = min(LONGEST_BAR, width - len(head) - len(tail))
+    room = min(LONGEST_BAR, width - len(head) - max(NUMBERS, len(tail)))
     if room < SHORTEST_BAR:
         return [((head + tail.strip())[:width], PLAIN)]
     full = int(progress.fraction * room)
@@ -172,7 +176,8 @@ def _nodes(task: Task) -> str:
 
 
 def _percent(fraction: float) -> int:
-    return int(100 * fraction)
+    """Return the percentage; 100 is never shown, since the next round of the run may find more work."""
+    return min(MOST_PERCENT, int(100 * fraction))
 
 
 def _rate(progress: RunProgress) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
 
 import click
 
 from alpenhorn import formats
-from alpenhorn.cli import columns, output
+from alpenhorn.cli import attention_lines, columns, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, ListOptions, listing_options
 from alpenhorn.cli.complete import GROUP, HOST, NODE, names_option
 from alpenhorn.cli.long_work import LongWork
+from alpenhorn.cli.run_columns import condition_document
 from alpenhorn.cli.status_columns import (
     OPTIONAL,
     RETIREMENTS,
@@ -22,9 +25,7 @@ from alpenhorn.cli.status_columns import (
     sums,
 )
 from alpenhorn.errors import ATTENTION, DONE
-from alpenhorn.index.times import naive
 from alpenhorn.listings.retirements import RetirementStatus
-from alpenhorn.model.conditions import Condition
 from alpenhorn.monitoring.attention import Attention, Look, look
 from alpenhorn.scan import patterns
 
@@ -56,7 +57,8 @@ def status(
     check: bool,
     listing: ListOptions,
 ) -> int:
-    """Problems that need attention come first, each with the first command to run.  The table below shows for each node
+    """Problems that need attention come first, each with the first command to run; on a terminal, of many problems of
+    one kind only the first three, unless --wide is given.  The table below shows for each node
     how full it is, its free space, the files requested into its group (In) and from it (Out), copies that are corrupt,
     changed by their owners, missing or suspect (Bad), and how long ago the last run ended, or for how long a disk is
     away that may be (see `alpenhorn node modify --absent-ok`).  Nodes that need attention come first; Items is
@@ -110,7 +112,7 @@ def status(
         output.document(
             {
                 "attention": [_item_document(one) for one in items],
-                "conditions": [_condition_document(host, one) for host, one in seen.found.conditions],
+                "conditions": [condition_document(host, one) for host, one in seen.found.conditions],
                 "backup": seen.found.backups.newest and seen.found.backups.newest._asdict(),
                 "retirements": columns.documents(RETIREMENTS, retirements),
                 "nodes": columns.documents(NODE_COLUMNS, listing.pick(NODE_COLUMNS, lines)),
@@ -147,7 +149,10 @@ def _print(
         return
     if items:
         output.line("Needs attention:")
-        output.lines(f"  {one.line}" for one in items)
+        if listing.wide or not sys.stdout.isatty():
+            output.lines(f"  {one.line}" for one in items)
+        else:
+            output.lines(attention_lines.lines(items, shutil.get_terminal_size().columns))
         output.line("")
     if retirements:
         output.line("Retired:")
@@ -189,15 +194,4 @@ def _item_document(one: Attention) -> dict[str, object]:
         "group": one.group or None,
         "host": one.host or None,
         "on_host": one.on_host or None,
-    }
-
-
-def _condition_document(host: str, one: Condition) -> dict[str, object]:
-    return {
-        "host": host,
-        "code": one.code,
-        "subject": one.subject,
-        "why": one.why,
-        "began": naive(one.began),
-        "seen": naive(one.seen),
     }

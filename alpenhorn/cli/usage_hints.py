@@ -15,6 +15,7 @@ from alpenhorn.cli.complete import GROUP, NODE, ExistingName
 from alpenhorn.errors import NotFound
 from alpenhorn.suggestions import did_you_mean
 
+FILE = "FILE"  # the metavar of an argument
 TYPED = "alpenhorn.typed"  # in the `meta` of a context: the words after the command's name
 
 
@@ -26,8 +27,8 @@ class RightForm(NamedTuple):
 
 
 class HintingCommand(click.Command):
-    """A command that answers surplus arguments, lists of names with commas, and a node and a group in the wrong order
-    with the right form.
+    """A command that answers surplus arguments, lists of names with commas, and a node and a group, or a file and a
+    node, in the wrong order with the right form.
 
     `right_form` returns the form for the surplus arguments and the parsed parameters; None if it knows none.
     """
@@ -75,7 +76,7 @@ class HintingCommand(click.Command):
             return super().invoke(ctx)
         except NotFound as error:
             # Only now, because a comma is allowed in a name, and a node and a group may have the same name.
-            hint = self._about_commas(ctx, str(error)) or self._about_order(ctx)
+            hint = self._about_commas(ctx, str(error)) or self._about_order(ctx) or self._about_file(ctx)
             if hint:
                 ctx.fail(hint)
             raise
@@ -110,11 +111,35 @@ class HintingCommand(click.Command):
             names.group(index, node)
         except NotFound:
             return ""
+        command = self._exchanged(ctx, ends[NODE.name], ends[GROUP.name])
+        return f"arguments in the wrong order: {group!r} is a node and {node!r} is a group; use: {command}"
+
+    def _about_file(self, ctx: click.Context) -> str:
+        """Return advice if the arguments FILE and NODE name a node and something that may be a file, else ""."""
+        nodes = [one for one in self.params if isinstance(one, click.Argument) and one.type is NODE]
+        files = [one for one in self.params if isinstance(one, click.Argument) and one.metavar == FILE]
+        if len(nodes) != 1 or len(files) != 1:
+            return ""
+        ends = str(files[0].name), str(nodes[0].name)
+        path, node = (ctx.params[end] for end in ends)
+        if "/" not in node:
+            return ""
+        from alpenhorn.scan import names  # 35 ms, and only a wrong name needs it
+
+        index = ctx.ensure_object(App).index
+        try:
+            names.node(index, path)
+        except NotFound:
+            return ""
+        command = self._exchanged(ctx, *ends)
+        return f"arguments in the wrong order: {path!r} is a node; use: {command}"
+
+    def _exchanged(self, ctx: click.Context, one: str, other: str) -> str:
+        """Return the command as it was typed, with two arguments exchanged."""
         words = [_Word(word) for word in ctx.meta[TYPED]]
         given, _, _ = self.make_parser(ctx).parse_args(list(words))
-        other = {id(given[ends[NODE.name]]): group, id(given[ends[GROUP.name]]): node}
-        command = _typed([*ctx.command_path.split(), *(other.get(id(word), word) for word in words)])
-        return f"arguments in the wrong order: {group!r} is a node and {node!r} is a group; use: {command}"
+        instead = {id(given[one]): ctx.params[other], id(given[other]): ctx.params[one]}
+        return _typed([*ctx.command_path.split(), *(instead.get(id(word), word) for word in words)])
 
 
 class _Word(str):

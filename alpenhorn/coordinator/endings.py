@@ -44,6 +44,8 @@ def came_to(report: Report, host: str) -> Ending:
         why = Code.RUN_NODES_LOST()
     elif report.out_of_time:
         why = Code.RUN_OUT_OF_TIME()
+    elif report.compared and all(one.unrecorded for one in report.compared):
+        why = Code.DRY_RUN()
     else:
         why = None
     return Ending(report.exit_status, why)
@@ -96,7 +98,8 @@ class Row:
         run = self._run or self.begin([])
         counts = {kind: tally.as_dict() for kind, tally in self._report.tallies.items()}
         runs.end(self._index, run, ending.exit_status, counts, free_b, ending.why)
-        failures = [line for _, line, _ in self._report.failures.entries()]
+        # Without the conditions that were reported lately: each run has the same ones again.
+        failures = self._report.failures.lines()
         try:
             with self._index.impatient():
                 runs.failures(self._index, run, failures)

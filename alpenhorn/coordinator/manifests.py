@@ -23,7 +23,7 @@ from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.batches import BATCH_FILES, split
 from alpenhorn.plan.paths import unsafe
 from alpenhorn.plan.pulls import file_fault
-from alpenhorn.reasons import Code
+from alpenhorn.reasons import Code, quoted
 from alpenhorn.record import manifest as records
 from alpenhorn.scan import manifest as scan
 
@@ -368,7 +368,7 @@ class Writing:
             _log.info("the manifest of node %s could not be written again: %s", node.name, written.error)
             return  # already reported
         if written.errno in (ENOSPC, EDQUOT):
-            remedy = f"free some space, and keep it free: alpenhorn node modify {node.name} --min-avail SIZE"
+            remedy = f"free some space, and keep it free: alpenhorn node modify {quoted(node.name)} --min-avail SIZE"
         else:
             remedy = f"make {node.root}/.alpenhorn writable for the user running alpenhorn"
         notes = report.failures if asked else report.warnings

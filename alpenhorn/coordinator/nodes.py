@@ -67,12 +67,10 @@ def why_not_here(node: NodeFact, host: str) -> Reason | None:
     """Return why runs on a host do not work on a node, None if they do."""
     if node.active and node.host == host:
         return None
-    from shlex import quote  # a run without --node needs none
-
     if not node.active:
-        return Code.NODE_INACTIVE(node=quote(node.name))
+        return Code.NODE_INACTIVE(node=node.name)
     if node.host is None:
-        return Code.NODE_WITHOUT_HOST(node=quote(node.name))
+        return Code.NODE_WITHOUT_HOST(node=node.name)
     return Code.NODE_ON_OTHER_HOST(there=node.host, here=host)
 
 

@@ -1,4 +1,4 @@
-"""Read one copy on this host in full, in a worker, so that a dead mount cannot hang a command."""
+"""Look for one copy on this host, or read it in full, in a worker, so that a dead mount cannot hang a command."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ from alpenhorn.workers.tape import out_of_reach, why_unread
 
 
 class ReadCopy(NamedTuple):
-    """`md5sum`: hex, lower case; "" if only the length was requested.  `error`: why it was not read, else ""."""
+    """`md5sum`: hex, lower case; "" if only the length was requested.  `error`: why it was not read, else "".
+
+    `there`: something is at its path, if only that was to be found out.
+    """
 
     size_b: int = 0
     md5sum: str = ""
     error: str = ""
+    there: bool = False
 
 
 def read_copy(node: NodeFact, path: str, transfer: Transfer, before_fork: Callable[[], None]) -> ReadCopy:
@@ -40,6 +44,19 @@ def read_copy(node: NodeFact, path: str, transfer: Transfer, before_fork: Callab
     with Pool(1, _work, before_fork=before_fork) as pool:
         found = _one(pool, TaskKind.LOOK, node, path, look_s)
         return _one(pool, TaskKind.CHECK, node, path, limits.deadline(1, found.size_b))
+
+
+def is_there(node: NodeFact, path: str, before_fork: Callable[[], None]) -> bool:
+    """Return whether anything is at `path` on a node of this host.
+
+    Raises Refused, which names node and path, if the node cannot be used, for example since it is not mounted.
+    """
+    try:
+        look_s = node_io(node).probe_seconds
+    except AlpenhornError as error:
+        raise Refused(str(error)) from None
+    with Pool(1, _look, before_fork=before_fork) as pool:
+        return _one(pool, TaskKind.LOOK, node, path, look_s).there
 
 
 def _one(pool: Pool, kind: TaskKind, node: NodeFact, path: str, deadline: float | None) -> ReadCopy:
@@ -67,6 +84,19 @@ def _work(task: Task, report: Reporter) -> ReadCopy:
             return ReadCopy(os.fstat(fd).st_size) if task.kind is TaskKind.LOOK else _read(fd, report)
         finally:
             os.close(fd)
+    except AlpenhornError as error:
+        return ReadCopy(error=str(error))
+    except OSError as error:
+        return ReadCopy(error=error.strerror or str(error))
+
+
+def _look(task: Task, report: Reporter) -> ReadCopy:
+    assert isinstance(task.job, CheckJob)
+    (file,) = task.job.files
+    try:
+        node = node_io(task.job.node)
+        node.check()
+        return ReadCopy(there=node.exists(file.path))
     except AlpenhornError as error:
         return ReadCopy(error=str(error))
     except OSError as error:

@@ -30,7 +30,7 @@ from alpenhorn.plan.checks import CheckPlan
 from alpenhorn.plan.checks import choose as choose_checks
 from alpenhorn.plan.pulls import Choice, PullDecision, PullPlanner
 from alpenhorn.plan.sources import Troubles
-from alpenhorn.reasons import Code, Reason, headed, within
+from alpenhorn.reasons import Code, Reason, code_of, headed, within
 from alpenhorn.scan import checks as check_rows
 from alpenhorn.scan import imports as import_rows
 from alpenhorn.scan import media as media_rows
@@ -224,7 +224,7 @@ def why(
     )
     if not facts or facts[0].request_id != request_id:
         return Code.REQUEST_NOT_PENDING()
-    decision = planner.decide(facts[0], now)
+    decision = _decide(found, facts[0], now)
     if decision.choice is Choice.PULL:
         node = found.topology.nodes[decision.node_id].name
         would = f"it would be pulled now onto {node}"
@@ -345,7 +345,7 @@ def pulls(here: Preview) -> Iterator[Item]:
         lines: dict[tuple[int, int, Choice, Reason], Line] = {}
         for facts in pull_rows.pages(index, group_id, PAGE, NO_RUN, index.now(), lacks_source, level):
             for fact in facts:
-                decision = found.planner.decide(fact, here.now)
+                decision = _decide(found, fact, here.now)
                 source_id = fact.node_from_id
                 if decision.source is None or decision.other is None:
                     why = decision.why or by_method[decision.method]
@@ -357,6 +357,23 @@ def pulls(here: Preview) -> Iterator[Item]:
                     line = lines[key] = _pull_line(found.topology, decision, why)
                 yield Item(line, f"{fact.acq}/{fact.name}", fact.size_b, fact.request_id)
     yield from _not_pulled_here(here)
+
+
+def _decide(found: Probed, fact: PullFact, now: float) -> PullDecision:
+    """Return the decision about a request; if its group has no usable node, with what keeps the nodes from use."""
+    decision = found.planner.decide(fact, now)
+    if decision.why and code_of(decision.why) == Code.GROUP_WITHOUT_NODE:
+        nodes = [node for node in found.selected if node.group_id == fact.group_to_id]
+        left_out = [node.name for node in nodes if node.name in found.report.left_out]
+        if left_out:
+            names = ", ".join(left_out)
+            said = f"{decision.why}: {names} {'is' if len(left_out) == 1 else 'are'} left out"
+            return decision._replace(why=within(decision.why, said))
+        # Neither left out nor worked on: the next run writes its marker.
+        waiting = [node for node in nodes if node not in found.workable]
+        if waiting:
+            return decision._replace(why=Code.GROUP_NODE_NOT_INITIALISED(node=waiting[0].name))
+    return decision
 
 
 def _not_pulled_here(here: Preview) -> Iterator[Item]:

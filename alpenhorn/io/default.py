@@ -31,7 +31,7 @@ from alpenhorn.io.base import (
 )
 from alpenhorn.model.nodes import MARKER, GroupFact, NodeFact
 from alpenhorn.model.pulls import Method, PullFact
-from alpenhorn.reasons import Code
+from alpenhorn.reasons import Code, quoted
 from alpenhorn.transfer.methods import BY_SETTING
 
 if TYPE_CHECKING:
@@ -275,14 +275,15 @@ class DefaultRemote(Remote):
     def unreachable(self) -> str:
         node = self.node
         if not node.host:
-            return f"no host (alpenhorn node modify {node.name} --host HOST)"
+            return f"no host (alpenhorn node modify {quoted(node.name)} --host HOST)"
         if not node.root:
-            return f"no root (alpenhorn node modify {node.name} --root DIR)"
+            return f"no root (alpenhorn node modify {quoted(node.name)} --root DIR)"
         missing = [what for what in ("address", "username") if not getattr(node, what)]
         if not missing:
             return ""
         options = " ".join(f"--{what} {what.upper()}" for what in missing)
-        return f"host {node.host} has no {' and no '.join(missing)} (alpenhorn host modify {node.host} {options})"
+        lacks = f"host {node.host} has no {' and no '.join(missing)}"
+        return f"{lacks} (alpenhorn host modify {quoted(node.host)} {options})"
 
 
 def _is_live_part(private: int, name: str) -> bool:

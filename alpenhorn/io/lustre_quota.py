@@ -13,7 +13,7 @@ from alpenhorn.io.base import StorageClass
 from alpenhorn.io.default import DefaultNode, is_number
 from alpenhorn.io.lfs import FLAGS, Quota, parse_quota, quota_argv
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.reasons import Code
+from alpenhorn.reasons import Code, quoted
 
 MOST_SECONDS = 3600
 SIZE_IN_KIB = f"a size such as {sizes.EXAMPLES}, or a whole number of KiB"
@@ -41,9 +41,10 @@ class LustreQuotaNode(DefaultNode):
     def __init__(self, node: NodeFact, settings: Mapping[str, Any]) -> None:
         super().__init__(node, settings)
         if "quota_group" in settings and "quota_id" not in settings:
+            quota = quoted(str(settings["quota_group"]))
             self.warnings = (
                 f"io_config of node {node.name}: quota_group is outdated (alpenhorn node modify"
-                f" {node.name} --io-var quota_group= --io-var quota_id={settings['quota_group']}"
+                f" {quoted(node.name)} --io-var quota_group= --io-var quota_id={quota}"
                 " --io-var quota_type=group)",
             )
             settings = {**settings, "quota_id": settings["quota_group"], "quota_type": "group"}

@@ -8,7 +8,7 @@ from typing import Any
 from alpenhorn.io.base import Group, Refusal, Room, StorageClass
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.model.pulls import PullFact
-from alpenhorn.reasons import Code, Reason, about, code_of
+from alpenhorn.reasons import Code, Reason, about, code_of, quoted
 
 
 class TransportGroup(Group):
@@ -27,7 +27,7 @@ class TransportGroup(Group):
         self._hosts = {node.host for node in nodes}
         self.warnings = tuple(
             f"archive node {node.name} receives no files: its group {group.name} is a Transport group"
-            f" (alpenhorn node modify {node.name} --no-archive)"
+            f" (alpenhorn node modify {quoted(node.name)} --no-archive)"
             for node in nodes
             if node.archive
         )

@@ -12,7 +12,7 @@ from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.listings import backups
 from alpenhorn.listings.backups import Backups
-from alpenhorn.listings.runs import COLUMNS, RunRow, run_rows
+from alpenhorn.listings.runs import COLUMNS, REAL, RunRow, run_rows
 from alpenhorn.model.conditions import Condition
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.scan import conditions, media, names
@@ -36,7 +36,7 @@ FINISHED = f"""
 """
 LAST_RUN = f"""
     SELECT {COLUMNS} FROM sync_run
-    WHERE host = ? AND id > (SELECT MAX(id) FROM sync_run) - {RUNS} ORDER BY id DESC LIMIT 1
+    WHERE host = ? AND {REAL} AND id > (SELECT MAX(id) FROM sync_run) - {RUNS} ORDER BY id DESC LIMIT 1
 """
 INITIALISED = (
     "SELECT node_id FROM archivefileimportrequest WHERE node_id IN ({marks}) AND completed = 0 AND path = ?"

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from alpenhorn.errors import NotFound
+from alpenhorn.errors import DONE, NotFound
 from alpenhorn.index.bulk import marks
 from alpenhorn.index.connection import Index
-from alpenhorn.index.times import known_moment
+from alpenhorn.index.times import known_moment, posix
 from alpenhorn.listings.runs import COLUMNS, RunRow, run_rows
+from alpenhorn.model.conditions import Condition
 from alpenhorn.reasons import Reason, recorded
 from alpenhorn.scan import patterns
+from alpenhorn.scan.conditions import of_host
 
 
 class EventRow(NamedTuple):
@@ -163,6 +165,25 @@ def run(index: Index, run_id: int) -> RunRow:
     if not found:
         raise NotFound(f"no run with the number {run_id}; see: alpenhorn history")
     return found[0]
+
+
+def lasting(index: Index, run: RunRow) -> list[Condition]:
+    """Return the conditions of a run's host that began before the run and still exist; none if it succeeded.
+
+    Their failures are events of earlier runs.
+    """
+    if run.exit_status in (None, DONE):
+        return []
+    began = posix(run.started)
+    return [one for one in of_host(index, run.host) if one.began < began]
+
+
+def last_run(index: Index) -> int:
+    """Return the number of the newest run of any host.  Raises NotFound if none is recorded."""
+    found = index.value("SELECT MAX(id) FROM sync_run")
+    if found is None:
+        raise NotFound("no run is recorded yet; to start one: alpenhorn sync")
+    return int(found)
 
 
 def old(index: Index, before: datetime) -> Old:

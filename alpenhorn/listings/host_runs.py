@@ -8,7 +8,7 @@ from statistics import median
 from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
-from alpenhorn.listings.runs import COLUMNS, RunRow, run_rows
+from alpenhorn.listings.runs import COLUMNS, REAL, RunRow, run_rows
 
 LAST = 11  # runs, for ten distances
 IDLE = timedelta(days=1)
@@ -18,7 +18,7 @@ HOSTS = """
     SELECT h.name FROM storagehost h
     WHERE EXISTS (SELECT 1 FROM storagenode n WHERE n.host_id = h.id AND n.active = 1) ORDER BY h.name
 """
-RUNS = f"SELECT {COLUMNS} FROM sync_run WHERE host = ? ORDER BY id DESC LIMIT {LAST}"
+RUNS = f"SELECT {COLUMNS} FROM sync_run WHERE host = ? AND {REAL} ORDER BY id DESC LIMIT {LAST}"
 
 
 class HostRuns(NamedTuple):

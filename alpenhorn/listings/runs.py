@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import known_moment, moment
 from alpenhorn.outside import parsed
+from alpenhorn.reasons import Code
 
 LATER = 1000  # maximum number of later runs to search for one on the same nodes
 COLUMNS = "id, host, nodes, started, ended, exit_status, done, failed, bytes, counts, pid, ending"
+# Without dry runs, which did no work, and fail if index and disk differ.
+REAL = f"COALESCE(ending, '') <> '{Code.DRY_RUN.text}'"
 AFTER = f"SELECT {COLUMNS} FROM sync_run WHERE id > ? ORDER BY id LIMIT {LATER}"
 
 

@@ -20,7 +20,7 @@ from alpenhorn.listings.backups import Backups
 from alpenhorn.listings.host_runs import HostRuns
 from alpenhorn.listings.kept_releases import Kept
 from alpenhorn.listings.retirements import RetirementStatus
-from alpenhorn.listings.runs import COLUMNS, RunRow, run_rows
+from alpenhorn.listings.runs import COLUMNS, REAL, RunRow, run_rows
 from alpenhorn.listings.states import CONDITIONS, changed
 from alpenhorn.listings.stats import fullness
 from alpenhorn.model.conditions import Condition
@@ -180,7 +180,7 @@ REQUESTED = """
 """
 LAST_RUNS = f"""
     SELECT {COLUMNS} FROM sync_run
-    ORDER BY id DESC LIMIT {RUNS}
+    WHERE {REAL} ORDER BY id DESC LIMIT {RUNS}
 """
 # The first copies in the order of verification; some of them may no longer be good.
 OLDEST = """

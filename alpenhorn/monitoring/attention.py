@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from shlex import quote
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from alpenhorn.listings.runs import RunRow
 from alpenhorn.listings.status import NodeStatus, Status
 from alpenhorn.listings.storage import NodeRow
 from alpenhorn.plan.inodes import SPARE
-from alpenhorn.reasons import Code, Reason, code_in_json, recorded
+from alpenhorn.reasons import Code, Reason, code_in_json, named, recorded
 
 REASONS = {
     "corrupt": Code.COPIES_CORRUPT,
@@ -35,6 +35,7 @@ REASONS = {
 VERIFIED_WITHIN = timedelta(days=365)
 
 SEE = "see: alpenhorn "
+FIRST_ITEMS = 3  # of each kind; the others are folded, unless it is only one
 
 
 class Attention(NamedTuple):
@@ -115,7 +116,7 @@ def items(found: Status, states: Mapping[int, RunState], backup_within_s: float)
             where = f", on host {node.node.host}" if node.node.host else ""
             yield _of_node(
                 node.node,
-                Code.COPIES_CHANGED(copies=text, node=name, where=where, example=quote(node.example)),
+                Code.COPIES_CHANGED(copies=text, node=name, where=where, example=node.example),
                 f"alpenhorn file find --node {quote(name)} --changed",
             )
     for wrong in ("corrupt", "missing", "suspect"):
@@ -150,6 +151,17 @@ def items(found: Status, states: Mapping[int, RunState], backup_within_s: float)
             yield from _old_run(host, states, found)
     if wrong := fault(found.backups, backup_within_s):
         yield Attention(wrong, "alpenhorn db backup --help")
+
+
+def by_kind(items: Sequence[Attention]) -> list[tuple[list[Attention], list[Attention]]]:
+    """Return the items of each kind, those to be shown and those to be folded; the kind of the first item first."""
+    found: dict[str, list[Attention]] = {}
+    for item in items:
+        found.setdefault(item.code or item.what, []).append(item)
+    return [
+        (some, []) if len(some) <= FIRST_ITEMS + 1 else (some[:FIRST_ITEMS], some[FIRST_ITEMS:])
+        for some in found.values()
+    ]
 
 
 def _of_node(node: NodeRow, what: Reason, command: str, on_host: str | None = None) -> Attention:
@@ -362,7 +374,7 @@ def _node_attention(status: NodeStatus, found: Status) -> Iterator[Attention]:
                 copies=text if kept.exact else f"at least {text}",
                 node=node.name,
                 example=kept.example,
-                why=kept.why,
+                why=named(kept.why, kept.example, node.name),
             ),
             f"alpenhorn plan --node {quote(node.name)} --only delete",
             node.host,

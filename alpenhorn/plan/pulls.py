@@ -20,7 +20,7 @@ from alpenhorn.plan.inodes import Inodes
 from alpenhorn.plan.paths import unsafe
 from alpenhorn.plan.sources import NoneUsable, Route, Troubles, blames_source, choose
 from alpenhorn.plan.space import Space
-from alpenhorn.reasons import Code, Reason, Why, code_of
+from alpenhorn.reasons import Code, Reason, Why, code_of, quoted
 
 SAME_PATH_ARRIVING = Code.SAME_PATH_ARRIVING()
 RETRY = "alpenhorn request retry ID"
@@ -421,7 +421,7 @@ def _refused(fact: PullFact, refusal: Refusal) -> PullDecision:
 
 def foreign_file(node: str, then: str = "") -> Reason:
     """Return the reason for not overwriting a foreign file.  `then`: the command to run after it is moved."""
-    return Code.FOREIGN_FILE_AT_PATH(node=node, then=then or f"alpenhorn file verify FILE {node}")
+    return Code.FOREIGN_FILE_AT_PATH(node=node, then=then or f"alpenhorn file verify FILE {quoted(node)}")
 
 
 def unknown_file(node: str, found: str, then: str = "") -> Reason:

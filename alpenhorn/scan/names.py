@@ -12,6 +12,7 @@ from alpenhorn.errors import NotFound
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.model.lengths import ACQ_LENGTH, NAME_LENGTH
+from alpenhorn.reasons import quoted
 from alpenhorn.suggestions import advice
 
 LAST = "\U0010ffff" * NAME_LENGTH  # sorts after the rest of every name
@@ -174,7 +175,7 @@ def _hint(index: Index, path: str) -> str:
     where, bounds = beginning_with("name", name[:1])
     sql = f"SELECT name FROM archivefile WHERE acq_id = ? AND {where} LIMIT {SUGGESTIONS}"
     known = [f"{first}/{other}" for (other,) in index.execute(sql, (acq_id, *bounds))]
-    return f"; {advice(path, known, f'see: alpenhorn file list --acq {first}')}"
+    return f"; {advice(path, known, f'see: alpenhorn file list --acq {quoted(first)}')}"
 
 
 def files(index: Index, paths: Iterable[tuple[int, str]], root: str | None, source: str) -> Sequence[int]:

@@ -27,11 +27,15 @@ class WantedNode(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """The archive that the user wants.  `keep`: directories whose files are kept; `on`: disks for the copies."""
+    """The archive that the user wants.
+
+    `keep`: directories whose files are kept; `on`: disks for the copies; `auto_verify`: the setting of new nodes.
+    """
 
     host: str
     keep: Sequence[WantedNode]
     on: Sequence[WantedNode]
+    auto_verify: int = 0
 
 
 class Known(NamedTuple):
@@ -93,9 +97,11 @@ def start(wanted: Wanted, known: Known, seen: Mapping[str, SeenDirectory]) -> St
         if not one.new:
             done.present.append(f"node {one.name}, {one.root}")
             continue
-        purpose = "--auto-import" if number < len(keep) else "--archive"
+        purpose = ["--auto-import" if number < len(keep) else "--archive"]
+        if wanted.auto_verify:
+            purpose += ["--auto-verify", str(wanted.auto_verify)]
         where = ("--create-group", "--host", wanted.host, "--root", one.root)
-        done.commands.append(["node", "create", one.name, *where, purpose, "--init", "--activate"])
+        done.commands.append(["node", "create", one.name, *where, *purpose, "--init", "--activate"])
     for source in keep:
         for target in on:
             if source.group == target.group:

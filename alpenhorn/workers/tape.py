@@ -6,7 +6,6 @@ Never waits for tape.  Call `out_of_reach` before reading files of such a node.
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 
 from alpenhorn.io.base import TapeNode
@@ -46,7 +45,7 @@ def why_unread(node: TapeNode, path: str, state: TapeState) -> Why:
     """Return why a file out of reach is not imported, and what to do."""
     if state.where is None:
         return state.error
-    return Code.IMPORT_OF_FILE_ON_TAPE(where=state.where, path=shlex.quote(os.path.join(node.root, path)))
+    return Code.IMPORT_OF_FILE_ON_TAPE(where=state.where, path=os.path.join(node.root, path))
 
 
 def _some(verb: TapeAction, files: Sequence[TapeFile], node: TapeNode) -> list[TapeResult]:

@@ -380,8 +380,24 @@ def test_every_list_can_be_sorted_by_every_column(filled: Archive) -> None:
             assert listed_by(f"--sort {sign}{key} --limit 1") == found[:1], command
 
 
+def test_a_column_to_sort_by_is_named_as_it_is_shown(archive: Commands) -> None:
+    archive.ok("node", "modify", "off1", "--notes", "a")
+    for shown, key in (
+        ("Name", "name"),
+        ("NAME", "name"),
+        ("nodes", "node_count"),
+        ("Node_Count", "node_count"),
+    ):
+        for sign in ("", "-"):
+            found = archive.ok("host", "list", "--sort", f"{sign}{shown}")
+            assert found == archive.ok("host", "list", "--sort", f"{sign}{key}"), shown
+    first = archive.ok("status", "--sort", "-last run", "--format", "csv")
+    assert first == archive.ok("status", "--sort", "-last_run", "--format", "csv")
+    assert archive.ok("status", "--sort", "in") == archive.ok("status", "--sort", "in.files")
+
+
 def test_an_unknown_column_is_refused_with_the_known_ones(empty: Commands) -> None:
-    for wrong in ("nodes", "-Name", ""):
+    for wrong in ("zzz", "-", "", "nodes "):
         text = empty.fails(2, "host", "list", "--sort", wrong)
         assert "the columns are: name, address, username, site, node_count, notes" in text
 

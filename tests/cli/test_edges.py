@@ -69,8 +69,15 @@ def test_new_rule_counts_existing_copies_and_changes_none(archive: Archive) -> N
 
 
 def test_autoclean_of_an_archive_node_says_when_its_copies_go(archive: Archive) -> None:
-    result = archive("node", "autoclean", "off1", "spare")
+    refused = archive.fails(1, "node", "autoclean", "off1", "spare")
+    assert "off1 is an archive node; nothing was changed;" in refused and "--archive-ok" in refused
+    assert archive("node", "autoclean", "off1", "spare", "--archive-ok", "--remove").status == 2
+    assert "No change" in archive.ok("node", "autoclean", "off1", "spare", "--remove")
+    result = archive("node", "autoclean", "off1", "spare", "--archive-ok")
     assert result.status == 0
     assert "off1 is an archive node: its copies are deleted only while" in result.err
     assert "2 good copies are on other active archive nodes" in result.err
     assert archive("node", "autoclean", "field1", "spare").err == ""
+    made = archive("node", "modify", "field1", "--archive").err
+    assert "a rule releases copies on field1, now archive copies, once spare has them; to remove it:" in made
+    archive.ok("node", "autoclean", "field1", "spare", "--remove")

@@ -99,6 +99,15 @@ def test_history_of_a_run_shows_its_counts_and_its_events(told: Archive) -> None
     assert [one["what"] for one in document["events"]] == ["pulled", "corrupt"]
 
 
+def test_the_last_run_is_the_newest_one(told: Archive) -> None:
+    newest = told.one("SELECT MAX(id) FROM sync_run")
+    for more in ((), ("--json",), ("--since", "9000d")):
+        assert told.ok("history", "--run", "last", *more) == told.ok("history", "--run", str(newest), *more)
+    assert "0 is not in the range" in told.fails(2, "history", "--run", "0")
+    told.index.execute("DELETE FROM sync_run")
+    assert "no run is recorded yet" in told.fails(1, "history", "--run", "last")
+
+
 def test_history_cut_off_by_limit_names_a_larger_limit(told: Archive) -> None:
     result = told("history", "--file", "pilot/b", "--limit", "1")
     assert "corrupt" in result.out and "suspect" not in result.out

@@ -34,7 +34,7 @@ CRON = 'test "$1" = - && exec cat > "$HOME/tab"; exec cat "$HOME/tab" 2>/dev/nul
 TABLES = {
     "storagehost": "name",
     "storagegroup": "name",
-    "storagenode": "name, root, host_id, group_id, active, archive, auto_import",
+    "storagenode": "name, root, host_id, group_id, active, archive, auto_import, auto_verify",
     "storagetransferaction": "node_from_id, group_to_id, autosync, autoclean",
     "archivefileimportrequest": "path, node_id, completed",
     "archivefilecopyrequest": "file_id, node_from_id, group_to_id, completed, cancelled",
@@ -203,6 +203,27 @@ def test_another_disk_gets_the_files_that_are_there(home: Home) -> None:
     ]
     home.synced()
     assert home.copies("disk3") == home.copies("data")
+
+
+def test_copies_are_read_again_unless_that_is_not_wanted(home: Home) -> None:
+    said = home.init("--auto-verify 0")
+    assert "decay is not noticed" in said and "alpenhorn node modify data --auto-verify COUNT" in said
+    assert [row[-1] for row in home.rows()["storagenode"]] == [0, 0, 0]
+    (home.base / "disk3").mkdir()
+    said = home.init("--on disk3")
+    assert "reads up to 10 copies on each new node again" in said and "7 days" in said
+    assert "alpenhorn node modify disk3 --auto-verify COUNT" in said
+    assert [row[-1] for row in home.rows()["storagenode"]] == [0, 0, 0, 10]
+    assert "reads up to" not in home.init("--on disk3")  # no node is new
+    home.synced()
+    with closing(sqlite3.connect(home.base / ".local/share/alpenhorn/alpenhorn.db")) as index, index:
+        index.execute("UPDATE sync_verification SET verified = '2024-06-01 00:00:00'")
+    home.synced()
+    with closing(sqlite3.connect(home.base / ".local/share/alpenhorn/alpenhorn.db")) as index:
+        again = index.execute(
+            "SELECT DISTINCT node_id FROM sync_verification WHERE verified > '2025-01-01'"
+        ).fetchall()
+    assert again == [(4,)]
 
 
 def test_check_shows_the_commands_and_runs_none(home: Home) -> None:
@@ -497,8 +518,8 @@ def test_the_questions_lead_to_the_same_as_the_options(
 ) -> None:
     stand_in(home.base / "bin", "crontab", f'test -e "$HOME/tab" || touch "$HOME/tab"; {CRON}')
     asked = terminal("alpenhorn init")
-    asked.answer("Index (URL", "rubbish")
-    asked.answer("Index (URL", f"sqlite:///{home.base}/index.db")
+    asked.answer("an SQLite file is enough; several hosts", "rubbish")
+    asked.answer("Index (Enter", f"sqlite:///{home.base}/index.db")
     asked.answer("Name of this host [", "cedar")
     asked.answer("files are to be kept", "~/absent")
     asked.answer("no such directory", "")
@@ -537,7 +558,7 @@ def test_with_all_options_only_whether_to_run_the_commands_is_asked(
     before = asked.said.partition("Run them")[0].splitlines()
     assert before[-1] == "" or before[-1].startswith("$ "), before
     for question in (
-        "Index (URL",
+        "Index (Enter",
         "Name of this host",
         "files are to be kept",
         "Disk for copies",
@@ -552,7 +573,7 @@ def test_with_all_options_only_whether_to_run_the_commands_is_asked(
 def test_no_leaves_everything_as_it_was(home: Home, terminal: Callable[[str], Terminal]) -> None:
     before = home.state()
     asked = terminal("alpenhorn init --keep data --on disk1 --schedule none")
-    asked.answer("Index (URL", "")
+    asked.answer("Index (Enter", "")
     asked.answer("Name of this host [", "")
     asked.answer("Run them", "n")
     assert asked.status() == 1
@@ -563,7 +584,7 @@ def test_no_leaves_everything_as_it_was(home: Home, terminal: Callable[[str], Te
 def test_mounted_file_systems_are_offered_by_number(home: Home, terminal: Callable[[str], Terminal]) -> None:
     with Image(home.base / "image", 64).mounted(home.base / "disk1"):
         asked = terminal("alpenhorn init --keep data --schedule none --host cedar")
-        asked.answer("Index (URL", "")
+        asked.answer("Index (Enter", "")
         while "Disk for copies (" not in asked.said:
             asked._read()
         match = re.search(

@@ -151,6 +151,7 @@ def test_nothing_is_planned_on_a_node_that_is_left_out(here: Archive, tmp_path: 
         assert (imports["work"], imports["node"], imports["code"]) == ("import", "field1", code)
         assert imports["why"] == document["left_out"]["field1"]
         assert (pull["work"], pull["code"]) == ("pull", "group-without-node")
+        assert pull["why"].endswith(": field1 is left out")
         assert here("plan").out.startswith("Nothing would be done now.")
 
     shown("root-absent")
@@ -161,6 +162,11 @@ def test_nothing_is_planned_on_a_node_that_is_left_out(here: Archive, tmp_path: 
         ("import", "field1", 1, True, "import-requested"),
         ("import", "field1", 1, True, "initialisation-requested"),
     ]
+    # It was never worked on, which is no fault of its group.
+    assert lines(here)[-1] == ("pull", "field", 1, False, "group-node-not-initialised")
+    (request,) = [row[0] for row in here.all("SELECT id FROM archivefilecopyrequest")]
+    shown = here.ok("request", "show", str(request))
+    assert "node field1 is not initialised yet; the next run on this host does that first" in shown
     root.rmdir()
     assert not [line for line in lines(here) if line[3]]
 

@@ -20,6 +20,7 @@ from tests.fixtures.terminal import on_screen
 
 ACQ = "20260722T000000Z_an_acquisition_with_a_long_name"
 PERCENT = re.compile(r"total .* (\d+) %")
+PULLED = re.compile(r"^pull +(\d+) of (\d+) files")
 
 
 def slow_pulls(archive: Archive, files: int = 4) -> Path:
@@ -57,6 +58,49 @@ def test_the_display_of_a_slow_run(sqlite_archive: Archive, columns: int) -> Non
     assert any(" left" in line for frame in live for line in frame)
     # The display is removed, and the summary is left.
     assert screen.lines[0].startswith("work ")
+
+
+def test_the_bar_does_not_fall_back_when_imports_lead_to_pulls(sqlite_archive: Archive) -> None:
+    """The pulls are requested by a rule, once the files are imported."""
+    archive = sqlite_archive
+    archive.node("field", auto_import=1)
+    archive.node("safe", archive=1, io_config='{"bwlimit": "1 MB"}')
+    for number in range(6):
+        archive.put("field", f"{ACQ}/beam_{number:04}.h5", os.urandom(500_000))
+    conf = archive.configure(sync={"import_settle": 0})
+    assert archive.run("group", "autosync", "safe", "field").status == 0
+    with on_screen("-c", str(conf), "sync", columns=80, environ=environ(archive)) as screen:
+        assert screen.end() == 0
+    live = [frame for frame in screen.frames if any(line.startswith("total") for line in frame)]
+    pulls = [number for number, frame in enumerate(live) if any(map(PULLED.search, frame))]
+    assert all(any(line.startswith("import") for line in frame) for frame in live)
+    percents, bars = not_falling(live)
+    assert percents[pulls[0]] < 60 and len(set(percents[pulls[0] :])) > 3 and bars[-1] > bars[pulls[0]]
+
+
+def test_the_bar_does_not_fall_back_when_requests_are_added(sqlite_archive: Archive) -> None:
+    """Those that somebody adds while the run is at work are served by its next round, of which it cannot know."""
+    conf = slow_pulls(sqlite_archive, files=8)
+    more = [sqlite_archive.file(f"{ACQ}/more_{n:04}.h5", os.urandom(500_000), "field") for n in range(4)]
+    with on_screen("-c", str(conf), "sync", columns=80, environ=environ(sqlite_archive)) as screen:
+        screen.until(lambda lines: any(map(PERCENT.search, lines)))
+        sqlite_archive.requests(more, "field", "safe")
+        assert screen.end() == 1
+    live = [frame for frame in screen.frames if any(line.startswith("total") for line in frame)]
+    totals = [int(found[2]) for frame in live for line in frame if (found := PULLED.search(line))]
+    assert totals[0] == 8 and totals[-1] == 12 and totals == sorted(totals), totals
+    assert any("4 added" in line for line in live[-1])
+    not_falling(live)
+
+
+def not_falling(live: list[list[str]]) -> tuple[list[int], list[int]]:
+    """Return the percentages and the lengths of the bars in frames; they do not fall, and promise no end."""
+    percents = [int(found[1]) for frame in live for line in frame if (found := PERCENT.search(line))]
+    bars = [line.count("\u2501") for frame in live for line in frame if line.startswith("total")]
+    assert len(percents) == len(bars) == len(live)
+    assert percents == sorted(percents) and bars == sorted(bars), (percents, bars)
+    assert percents[0] < percents[-1] <= 99
+    return percents, bars
 
 
 def test_each_step_before_the_work_is_shown_and_a_lock_that_is_waited_for(sqlite_archive: Archive) -> None:

@@ -15,9 +15,10 @@ from click.testing import CliRunner
 import alpenhorn
 from alpenhorn.cli.app import App
 from alpenhorn.cli.main import cli, main
+from alpenhorn.reasons import Code
 from tests.cli.conftest import Archive
 from tests.fixtures.archive import Archive as RealArchive
-from tests.fixtures.remedies import commands, others
+from tests.fixtures.remedies import TOP, commands, others
 
 pytestmark = pytest.mark.one_engine
 
@@ -140,6 +141,49 @@ def test_each_command_in_a_message_can_be_typed() -> None:
                 wrong.append(f"{place}: alpenhorn {' '.join(words)}: {error.message}")
     assert not wrong, "\n".join(wrong)
     assert parsed > 150
+
+
+# Expressions in commands that are not names: numbers, options, states, and names that were quoted before.
+NO_NAMES = {
+    "name", "options", "only", "allowed", "more", "wrong", "failing.example", "row.id", "run.id",
+    "' '.join(missing)", "missing", "quota",
+}  # fmt: skip
+_IN_COMMAND = re.compile(r"\balpenhorn +[a-z](?:[^;,()`:]|: )*$")
+
+
+def test_names_in_commands_are_quoted_for_a_shell() -> None:
+    wrong, quoted = [], 0
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            before = ""
+            for part in node.values if isinstance(node, ast.JoinedStr) else ():
+                if isinstance(part, ast.Constant):
+                    before += str(part.value)
+                    continue
+                assert isinstance(part, ast.FormattedValue)
+                named = ast.unparse(part.value)
+                said = _IN_COMMAND.search(before)
+                if said and said[0].split()[1] in TOP:
+                    quoted += "quote" in named
+                    if "quote" not in named and named not in NO_NAMES:
+                        wrong.append(f"{path.relative_to(PACKAGE)}:{part.lineno}: {named}")
+                before += "x"
+    for code in Code:
+        for found in re.finditer(r"\{(\w+)(!q)?[^{}]*\}", code.text):
+            said = _IN_COMMAND.search(code.text[: found.start()].replace("{", "").replace("}", ""))
+            if said and said[0].split()[1] in TOP and found[1] != "where":
+                quoted += bool(found[2])
+                if not found[2]:
+                    wrong.append(f"{code}: {found[1]}")
+    assert not wrong, "\n".join(wrong)
+    assert quoted > 80
+
+
+def test_a_reason_quotes_the_names_in_its_commands_only() -> None:
+    why = Code.DESTINATION_INACTIVE(node="it's $x")
+    assert why.startswith("it's $x is not active") and why.about == "it's $x"
+    assert shlex.split(why.rpartition(": alpenhorn ")[2]) == ["node", "activate", "it's $x"]
+    assert Code.NODE_WITHOUT_ROOT(node="plain").endswith("alpenhorn node modify plain --root DIR")
 
 
 # They ask on a terminal, or change the user's crontab; tests of their own type them.

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
+from shlex import quote
 from typing import Any
 
 import pytest
 
+from alpenhorn.cli import attention_lines
+from alpenhorn.config import load
 from alpenhorn.listings import host_runs, kept_releases
 from alpenhorn.listings import status as listing
+from alpenhorn.monitoring.attention import look
 from tests.cli.conftest import Archive
 from tests.cli.test_output import on_a_terminal
 from tests.fixtures.seen import mark_seen
@@ -395,7 +400,7 @@ def test_releases_that_wait_with_the_most_frequent_reason(archive: Archive) -> N
     item = archive("status", "--json").json["attention"][0]
     assert item["what"] == (
         "3 released copies on field1 cannot be deleted, such as pilot/a: needs 2 other good archive copies; has 0"
-        " (copy it to another with: alpenhorn node sync NODE GROUP)"
+        " (copy it to another with: alpenhorn node sync field1 GROUP)"
     )
     assert (item["code"], item["node"], item["group"], item["host"]) == (
         *("releases-kept", "field1"),
@@ -616,6 +621,141 @@ def test_one_line_for_each_host_or_group(archive: Archive) -> None:
         ("field", 0, 1, 0),
     ]
     assert archive.ok("status", "--by", "group", "--format", "csv").startswith("name,items,nodes,active,")
+
+
+KINDS = ("corrupt", "missing", "not worked on", "without room", "well")
+
+
+def many(archive: Archive, number: int) -> dict[str, str]:
+    """Add nodes of ten groups on nine hosts, each with one of KINDS; return that of each."""
+    seen(archive)
+    kinds = {}
+    for n in range(number):
+        name, kind = f"disk-{n:03}", KINDS[n % len(KINDS)]
+        kinds[name] = kind
+        for table, other in (("storagehost", f"rack{n % 9}"), ("storagegroup", f"shelf{n % 10}")):
+            if not archive.all(f"SELECT id FROM {table} WHERE name = ?", other):
+                archive.insert(table, name=other)
+        archive.insert(
+            "storagenode",
+            name=name,
+            root=f"/srv/{name}",
+            host_id=archive.id("storagehost", f"rack{n % 9}"),
+            group_id=archive.id("storagegroup", f"shelf{n % 10}"),
+            active=1,
+            archive=1,
+            auto_import=0,
+            auto_verify=0,
+            min_avail_gb=20 if kind == "without room" else 0,
+            avail_gb=1023.9 if kind != "without room" else 10,
+            avail_gb_last_checked=None if kind == "not worked on" else "2026-07-22 12:00:00",
+        )
+        state = {"corrupt": "XY", "missing": "NY"}.get(kind, "YY")
+        archive.file(f"of {name}", **{name: state, "field1": "YY"})
+    return kinds
+
+
+def test_a_hundred_nodes_are_grouped_by_their_problem_and_sorted_by_need(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = many(archive, 100)
+    for variable, value in archive.environ.items():
+        monkeypatch.setenv(variable, value or "")
+    archive.index.disconnect()
+    lines = on_a_terminal(80, "-m", "alpenhorn", "status").splitlines()
+    assert max(map(len, lines)) <= 80
+    end = lines.index("")
+    problems, table = lines[1:end], lines[end + 3 :]
+    # A line and a command for each of the first three of a kind, and one line for the others.
+    assert len(problems) <= 5 * 7 and sum("17 more items of this kind" in line for line in problems) == 4
+    assert sum("alpenhorn status --wide" in line for line in problems) == 5
+    found = [kinds[name] for line in table if (name := line.split()[0]) in kinds]
+    assert len(table) == 103 and sorted(kinds.values()) == sorted(found)
+    # Copies that can be replaced first, then nodes that need a look, and the others last.
+    needs = [0 if kind in ("corrupt", "missing") else 2 if kind == "well" else 1 for kind in found]
+    assert needs == sorted(needs)
+
+    wide = on_a_terminal(80, "-m", "alpenhorn", "status", "--wide")
+    piped = archive.ok("status")
+    for text in (wide, piped):
+        listed = [line for line in text.splitlines() if line.startswith("  ")]
+        assert sum("1 corrupt copy on disk-" in line for line in listed) == 20
+        assert not any("more items" in line for line in listed)
+    codes, names = filtered(archive, "--host", "rack3", "--attention")
+    here = [name for n, name in enumerate(kinds) if n % 9 == 3]
+    assert names == [name for name in here if kinds[name] != "well"]
+    assert codes.count("copies-corrupt") == sum(kinds[name] == "corrupt" for name in here)
+    assert filtered(archive, "--group", "shelf[45]", "--attention")[1] == [
+        name for n, name in enumerate(kinds) if n % 10 == 5
+    ]
+    assert filtered(archive, "--node", "disk-00*")[1] == [f"disk-00{n}" for n in range(10)]
+    by_group = archive("status", "--by", "group", "--json").json
+    assert [(row["name"], row["nodes"]) for row in by_group][:2] == [("shelf0", 10), ("shelf1", 10)]
+
+
+def statements(archive: Archive) -> int:
+    """Return how many statements it takes to read what `status` shows."""
+    config = load(None, {"ALPENHORN_DATABASE_URL": archive.environ["ALPENHORN_DATABASE_URL"] or ""})
+    if archive.index.dialect.in_a_file:
+        counted: list[str] = []
+        archive.index.db.connection().set_trace_callback(counted.append)
+        look(archive.index, config)
+        archive.index.db.connection().set_trace_callback(None)
+        return len(counted)
+    before = int(archive.one("SHOW SESSION STATUS LIKE 'Questions'")[1])
+    look(archive.index, config)
+    return int(archive.one("SHOW SESSION STATUS LIKE 'Questions'")[1]) - before
+
+
+def test_a_hundred_nodes_take_little_more_than_ten(archive: Archive) -> None:
+    def spent() -> float:
+        times = []
+        for _ in range(3):
+            began = time.process_time()
+            archive.ok("status")
+            times.append(time.process_time() - began)
+        return min(times)
+
+    many(archive, 10)
+    few, first = spent(), statements(archive)
+    archive.index.execute("DELETE FROM archivefilecopy")
+    archive.index.execute("DELETE FROM archivefile")
+    archive.index.execute("DELETE FROM storagenode WHERE name LIKE 'disk-%'")
+    many(archive, 100)
+    assert spent() < 10 * few
+    assert statements(archive) <= 3 * first
+
+
+ITEM = (
+    "2 copies were changed on off1 after registration and left alone, such as 'pi lot/a; b'; to bring back the old"
+    " contents: alpenhorn repair --node off1 --replace --file 'pi lot/a; b'; to accept its owner's, on host alp2:"
+    " alpenhorn file modify 'pi lot/a; b' --from-copy off1"
+)
+
+
+def test_each_remedy_is_on_a_line_of_its_own() -> None:
+    assert attention_lines.item_lines("1 copy; see: alpenhorn x", 80) == ["  1 copy; see: alpenhorn x"]
+    assert attention_lines.item_lines(ITEM, 80) == [
+        "  2 copies were changed on off1 after registration and left alone, such as 'pi ",
+        "    lot/a; b'",
+        "    to bring back the old contents:",
+        "      alpenhorn repair --node off1 --replace --file 'pi lot/a; b'",
+        "    to accept its owner's, on host alp2:",
+        "      alpenhorn file modify 'pi lot/a; b' --from-copy off1",
+    ]
+    kept = (
+        "3 copies: needs 2; has 0 (copy it with: alpenhorn node sync a b); see: alpenhorn plan, on host alp1"
+    )
+    assert attention_lines.parts(kept) == (
+        "3 copies: needs 2; has 0",
+        ["copy it with: alpenhorn node sync a b", "see: alpenhorn plan, on host alp1"],
+    )
+    name = quote("it's; alpenhorn x")
+    hostile = f"see {name}; run: alpenhorn file show {name}; then look"
+    problem, remedies = attention_lines.parts(hostile)
+    assert problem == f"see {name}"
+    assert remedies == [hostile.removeprefix(f"{problem}; ")]
+    assert attention_lines.parts("no remedy; at all") == ("no remedy; at all", [])
 
 
 def test_check_is_one_line_for_monitoring_systems(archive: Archive) -> None:

@@ -56,6 +56,7 @@ def test_surplus_arguments_bring_the_right_form(archive: Archive, typed: str, sa
 
 
 def test_a_run_given_to_history_as_an_argument(archive: Archive) -> None:
+    assert printed_command(archive.fails(2, "history", "last")) == ["history", "--run", "last"]
     assert printed_command(archive.fails(2, "history", "12")) == ["history", "--run", "12"]
 
 
@@ -125,7 +126,27 @@ def test_a_node_and_a_group_in_the_wrong_order(archive: Archive, typed: str, rig
     archive.ok(*printed_command(message))
 
 
+@pytest.mark.parametrize(
+    ("typed", "right"),
+    [
+        (("file", "verify", "field1", "pilot/a b"), "file verify 'pilot/a b' field1"),
+        (("file", "state", "field1", "pilot/a b", "--json"), "file state 'pilot/a b' field1 --json"),
+        (
+            ("file", "state", "--set", "Suspect", "field1", "pilot/a b"),
+            "file state --set Suspect 'pilot/a b' field1",
+        ),
+    ],
+)
+def test_a_file_and_a_node_in_the_wrong_order(archive: Archive, typed: tuple[str, ...], right: str) -> None:
+    archive.file("a b", field1="YY")
+    message = archive.fails(2, *typed)
+    assert f"arguments in the wrong order: 'field1' is a node; use: alpenhorn {right}\n" in message
+    archive.ok(*printed_command(message))
+
+
 def test_unknown_names_are_not_taken_for_the_wrong_order(archive: Archive) -> None:
+    assert "no node called 'pilot/a'" in archive.fails(1, "file", "verify", "pilot/a", "pilot/a")
+    assert "no node called 'nope'" in archive.fails(1, "file", "verify", "field1", "nope")
     assert "no node called 'offsite'" in archive.fails(1, "group", "autosync", "spare", "offsite")
     assert "no node called 'nope'" in archive.fails(1, "group", "autosync", "field1", "nope")
     assert "no group called 'field1'" in archive.fails(1, "group", "sync", "field1", "--cancel", "--all")

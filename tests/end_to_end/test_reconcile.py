@@ -240,6 +240,30 @@ def test_a_large_missing_part_is_recorded_only_with_the_option(disk):
     assert trust(disk, "disk") == (None, 0, 0)
 
 
+def test_a_copy_that_comes_back_to_an_archive_node_is_not_released_by_a_rule(disk):
+    """Nobody has agreed to that: another program, or an earlier version, has set the rule."""
+    disk.node("other", archive=1)
+    away, released = (disk.file(f"acq/{name}", b"bytes", "disk", "other") for name in ("away", "released"))
+    aged(disk, "disk")
+    disk.do("UPDATE storagenode SET archive = 1 WHERE name = 'disk'")
+    ends = {"node_from_id": disk.id("storagenode", "disk"), "group_to_id": disk.id("storagegroup", "other")}
+    disk.insert("storagetransferaction", **ends, autosync=0, autoclean=1)
+    gone(disk, away, "disk", "Y")  # recorded as missing
+    gone(
+        disk, released, "disk", "N"
+    )  # released by the rule meanwhile, or deleted just before a power failure
+    document = reconciled(disk, "--node", "disk", status=1)
+    assert found(document) == {"back": ["acq/away", "acq/released"]}
+    assert disk.run("sync").status in (0, 1)
+    assert disk.copy(away, "disk") == "YY"
+    assert disk.run("rules", "check", "--apply", "--force").status == 1
+    assert disk.copy(away, "disk") == "YY"
+    # With one other good archive copy, the released one stays on the disk as well.
+    assert disk.copy(released, "disk")[1] == "N"
+    assert disk.run("sync").status in (0, 1)
+    assert (disk.root("disk") / "acq/released").exists() and (disk.root("disk") / "acq/away").exists()
+
+
 def test_a_dry_run_changes_nothing(disk):
     disk.files(3, "disk")
     aged(disk, "disk")
@@ -250,6 +274,35 @@ def test_a_dry_run_changes_nothing(disk):
     assert found(reconciled(disk, "--dry-run", status=1)) == {"missing": ["many/000/00001.dat"]}
     assert disk.dump("storagenode", *history) == rows
     assert {what for (what,) in disk.all("SELECT what FROM sync_event")} == {"failed"}
+
+
+def test_a_dry_run_is_not_the_last_run_of_its_host(disk):
+    """Whatever it found, and although it did not mend what the last run failed at."""
+    disk.files(3, "disk")
+    aged(disk, "disk")
+    disk.synced()
+    at = disk.root("disk") / "many/000/00001.dat"
+    at.rename(disk.base / "kept")
+    for _ in range(12):  # more than the runs of a host that are looked at
+        disk.insert(
+            "sync_run", host="here", nodes="disk", started="2026-01-02 03:04:05", ended="2026-01-02 03:04:05",
+            exit_status=1, done=0, failed=0, bytes=0, ending="dry run; nothing was recorded",
+        )  # fmt: skip
+    reconciled(disk, "--dry-run", status=1)
+    shown = disk.run("history", "--run", "last").out
+    assert "Status: 1" in shown and "Ending: dry run; nothing was recorded" in shown
+    status = disk.run("status", "--json").json
+    assert "last-run-failed" not in {one["code"] for one in status["attention"]}
+    assert status["nodes"][0]["last_run"]["exit_status"] == 0
+    doctor = {one["code"] for one in disk.run("doctor", "--json").json}
+    assert not doctor & {"last-run-ended-with-failures", "last-run-long-ago", "last-run-killed"}
+    # One that recorded what it found is a run like others, and a dry run after it does not hide it.
+    reconciled(disk, status=1)
+    status = disk.run("status", "--json").json
+    assert "last-run-failed" in {one["code"] for one in status["attention"]}
+    reconciled(disk, "--dry-run")
+    status = disk.run("status", "--json").json
+    assert "last-run-failed" in {one["code"] for one in status["attention"]}, "still the last run"
 
 
 def test_a_dry_run_of_a_node_that_agrees_ends_with_success(disk):

@@ -52,6 +52,35 @@ def test_situation_17_a_node_that_is_away_is_mailed_once_a_day_and_when_it_is_ba
     pair.synced()
 
 
+def test_a_failure_that_lasts_is_in_the_history_when_it_begins_and_once_a_day(pair: Archive) -> None:
+    pair.root("field").rename(pair.base / "gone")  # no node is left, so that each run fails
+
+    def failed() -> int:
+        assert pair.sync().status == 1
+        ((events,),) = pair.all("SELECT COUNT(*) FROM sync_event WHERE what = 'failed'")
+        return int(events)
+
+    first = failed()
+    assert first >= 1 and [failed() for _ in range(5)] == [first] * 5
+    shown = pair.run("history", "--run", "last").out
+    assert "Failures:" not in shown
+    lasting = shown.partition("Lasting conditions, reported by earlier runs:")[2].partition("Events:")[0]
+    assert "no node of host here could be used" in lasting and " UTC: " in lasting
+    document = pair.run("history", "--run", "last", "--json").json
+    assert {one["code"] for one in document["conditions"]} >= {"run-no-node"} and document["events"] == []
+    ((began,),) = pair.all("SELECT MIN(run_id) FROM sync_event WHERE what = 'failed'")
+    shown = pair.run("history", "--run", str(began)).out
+    assert "Failures:\n\nno node of host here could be used" in shown and "Lasting" not in shown
+    pair.do(
+        "UPDATE sync_condition SET began = datetime(began, '-25 hours'), reported = datetime(reported, '-25 hours')"
+    )
+    assert failed() == 2 * first and failed() == 2 * first
+    (pair.base / "gone").rename(pair.root("field"))
+    back(pair)
+    assert pair.sync().status == 0
+    assert pair.run("history", "--run", "last", "--json").json["conditions"] == []
+
+
 def test_situation_17_a_node_that_is_no_longer_used_is_not_back(pair: Archive) -> None:
     pair.sync()
     assert pair.run("node", "deactivate", "v1").status == 0

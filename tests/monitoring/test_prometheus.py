@@ -45,6 +45,40 @@ def panels() -> list[dict[str, Any]]:
     return found
 
 
+def targets() -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return each query of the dashboard with its panel."""
+    return [(panel, target) for panel in panels() for target in panel.get("targets", ())]
+
+
+def unit(panel: dict[str, Any], target: dict[str, Any]) -> str | None:
+    """Return the unit in which a panel shows the values of a query."""
+    options = panel["fieldConfig"]
+    for override in options["overrides"]:
+        if override["matcher"] == {"id": "byFrameRefID", "options": target["refId"]}:
+            return next((one["value"] for one in override["properties"] if one["id"] == "unit"), None)
+    found: str | None = options["defaults"].get("unit")
+    return found
+
+
+def suited_unit(query: str) -> str | None:
+    """Return the unit of the values of a query in Grafana, by the suffix of its metric; None for numbers."""
+    name = NAME.findall(query)[0]
+    of_time = "rate(" in query
+    if name.endswith("_timestamp_seconds"):
+        assert query.startswith("time() - "), query
+        return "s"
+    for suffix, absolute, per_second in (
+        ("_seconds", "s", None),
+        ("_bytes", "bytes", "Bps"),
+        ("_bytes_total", None, "Bps"),
+        ("_ratio", "percentunit", None),
+    ):
+        if name.endswith(suffix):
+            return per_second if of_time else absolute
+    assert not re.search("second|byte|ratio|time", name), name
+    return None
+
+
 def dashboard_queries() -> list[str]:
     return [target["expr"] for panel in panels() for target in panel.get("targets", ())]
 
@@ -91,6 +125,26 @@ def test_the_dashboard_is_one_for_grafana() -> None:
         if panel["type"] != "row":
             source = {"type": "prometheus", "uid": f"${{{variable['name']}}}"}
             assert panel["targets"] and all(one["datasource"] == source for one in panel["targets"])
+
+
+def test_each_panel_shows_its_values_in_their_unit() -> None:
+    for panel, target in targets():
+        assert unit(panel, target) == suited_unit(target["expr"]), panel["title"]
+        references = [one["refId"] for one in panel["targets"]]
+        assert len(set(references)) == len(references)
+        matched = {one["matcher"]["options"] for one in panel["fieldConfig"]["overrides"]}
+        assert matched <= set(references), panel["title"]
+
+
+def test_promtool_accepts_every_query_of_the_dashboard(tmp_path: Path) -> None:
+    """Each is a rule of its own; a query that is none is refused."""
+    path = tmp_path / "rules.yml"
+    for wrong, queries in (((), dashboard_queries()), (("sum by (alpenhorn_index_up",), [])):
+        named = [{"record": f"query:{n}", "expr": one} for n, one in enumerate((*queries, *wrong))]
+        path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": named}]}))
+        done = subprocess.run(["promtool", "check", "rules", str(path)], capture_output=True, text=True)
+        assert done.returncode == len(wrong), done
+        assert wrong or f"SUCCESS: {len(queries)} rules found" in done.stdout
 
 
 # What two hosts report of one archive in which all is well, in the notation of promtool: a value an hour.
@@ -232,6 +286,13 @@ def test_a_real_prometheus_gets_every_metric_through_a_real_node_exporter(
             for query in (*dashboard_queries(), *rules().values()):
                 found = result(query)
                 assert found or OF_TIME.search(query) or query in rules().values(), query
+            for panel, target in targets():
+                # Those of time have values after the second scrape.
+                found = wait_for(lambda query=target["expr"]: result(query), panel["title"])  # type: ignore[misc]
+                labels = re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])
+                assert all(set(labels) <= one["metric"].keys() for one in found), panel["title"]
+                series = [tuple(one["metric"].get(label) for label in labels) for one in found]
+                assert not labels or len(set(series)) == len(series), panel["title"]
             (bad,) = result('alpenhorn_node_copies{node="vault",state="missing"}')
             assert bad["value"][1] == "1"
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -37,6 +38,33 @@ SECTIONS = (
     "runs",
     "measured",
 )
+# What the report is about: the section that shows each thing, and the words that say what it is measured from.
+THINGS = (
+    ("attention", "What needs attention"),
+    ("nodes", "Full"),
+    ("nodes", "Free"),
+    ("nodes", "Growth"),
+    ("nodes", "Will be full"),
+    ("growth", "Growth"),
+    ("copies", "Copies by state"),
+    ("policy", "Files with too few copies"),
+    ("throughput", "Throughput"),
+    ("failures", "Failures"),
+    ("verification", "Age of verifications"),
+    ("runs", "Last runs"),
+)
+# What a keyboard must reach: all that reacts to it, and all that scrolls.
+STOPS = """() => [...document.querySelectorAll("*")].filter(one => one.checkVisibility() && (
+    one.matches("a[href], summary, button, input, select, textarea, [tabindex]")
+    || (one.scrollWidth > one.clientWidth && /auto|scroll/.test(getComputedStyle(one).overflowX))))"""
+FOCUSED = """() => {
+    const one = document.activeElement, box = one.getBoundingClientRect(), style = getComputedStyle(one)
+    return one === document.body ? null : {
+        number: window.stops.indexOf(one), name: one.tagName + " " + (one.getAttribute("aria-label") || one.innerText),
+        top: box.top + scrollY, left: box.left, seen: box.bottom > 0 && box.top < innerHeight && box.right > 0,
+        width: style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth), colour: style.outlineColor,
+        skips: one.className === "skip", overflows: one.scrollWidth > one.clientWidth,
+    }}"""
 EVIL = "<script>evil=1</script>"
 TURNED = "\x1b[31m\u202eevil\u2066"
 LINK = '"><img src=x onerror=evil=1>$\\alpha^2$'
@@ -266,6 +294,73 @@ def fits(page: Page) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
 
 
+def luminance(colour: str) -> float:
+    """Return the relative luminance of a colour as of CSS `rgb()` (WCAG 2)."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def tabbed(page: Page) -> list[dict[str, Any]]:
+    """Press Tab from the top of the page to its end, and return what had the focus."""
+    # The next Tab starts where the focus was last, so it is put on the page itself.
+    page.evaluate("() => { document.body.tabIndex = -1; document.body.focus(); scrollTo(0, 0) }")
+    page.evaluate("() => document.body.removeAttribute('tabindex')")
+    page.evaluate(f"() => {{ window.stops = ({STOPS})() }}")
+    found: list[dict[str, Any]] = []
+    while len(found) < 200:
+        page.keyboard.press("Tab")
+        focused = page.evaluate(FOCUSED)
+        if focused is None:
+            return found
+        found.append(focused)
+    raise AssertionError(found[-5:])
+
+
+@pytest.mark.parametrize("kind", ["filled", "hundred"])
+def test_the_page_is_used_with_the_keyboard_alone(
+    kind: str, sqlite_archive: Archive, browser: Browser
+) -> None:
+    MAKE[kind](sqlite_archive)
+    with opened(
+        browser, on_disk(sqlite_archive), NARROW, color_scheme="dark" if kind == "hundred" else "light"
+    ) as shown:
+        back = luminance(shown.evaluate("getComputedStyle(document.body).backgroundColor"))
+        folded = tabbed(shown)
+        # All that is folded is opened with the keyboard, the outer ones first.
+        for summary in shown.locator("summary").all():
+            summary.focus()
+            shown.keyboard.press("Enter")
+            assert summary.evaluate("one => one.parentElement.open")
+        opened_all = tabbed(shown)
+        assert len(opened_all) > len(folded)
+        for stops in (folded, opened_all):
+            assert stops[0]["skips"]
+            assert [one["number"] for one in stops] == list(range(len(stops))), stops
+            places = [(round(one["top"]), round(one["left"])) for one in stops[1:]]
+            assert places == sorted(places), "the order on the page is another one"
+            for one in stops:
+                lights = sorted((back, luminance(one["colour"])))
+                contrast = (lights[1] + 0.05) / (lights[0] + 0.05)
+                assert one["seen"] and one["width"] >= 2 and contrast >= 3, one
+        assert len(opened_all) == shown.evaluate("window.stops.length")
+
+        names = {one["name"] for one in opened_all if one["overflows"]}
+        assert {"DIV Table of nodes", "DIV Table of throughput by day"} <= names
+        for region in shown.locator(".scrolled").all():
+            if region.evaluate("one => one.scrollWidth > one.clientWidth"):
+                region.focus()
+                shown.keyboard.press("ArrowRight")
+                shown.wait_for_function("() => document.activeElement.scrollLeft > 0")
+
+        shown.locator(".skip").focus()
+        shown.keyboard.press("Enter")
+        shown.keyboard.press("Tab")
+        assert shown.evaluate("document.activeElement.closest('nav') === null")
+
+
 @pytest.mark.parametrize("kind", MAKE)
 def test_the_page_suits_everybody(kind: str, sqlite_archive: Archive, browser: Browser) -> None:
     """In light and dark, on a telephone and a large screen, and on paper."""
@@ -318,6 +413,19 @@ def test_the_page_requests_nothing_and_needs_no_script(
         assert "\u05e9\u05dc\u05d5\u05dd" in said
 
 
+def test_each_thing_has_a_section_and_says_what_it_is_measured_from(filled: Archive) -> None:
+    text = page.render(read(filled), 0)
+    sections = re.findall(r'<section id="([a-z]+)" aria-labelledby="\1-title">\s*<h2 id="\1-title">', text)
+    assert tuple(sections) == SECTIONS
+    assert tuple(re.findall(r'<li><a href="#([a-z]+)">', text)) == SECTIONS
+    measured = dict(
+        re.findall(r"<dt>([^<]+)</dt><dd>(.+?)</dd>", text[text.index('<dl class="measured">') :])
+    )
+    assert list(measured) == list(dict.fromkeys(words for _, words in THINGS if words in measured))
+    for section, words in THINGS:
+        assert section in SECTIONS and len(measured[words].split()) >= 5, words
+
+
 class Tables(HTMLParser):
     """The cells of the tables of a page by the id of their section, and its duplicate ids."""
 
@@ -366,10 +474,18 @@ def test_the_tables_show_the_numbers(filled: Archive) -> None:
     assert rows["failures"]["corrupt"] == ["copy-verified", "1", "why not"]
     assert rows["runs"]["2"][3:7] == ["1", "9", "2", "4.00 GiB"]
     (vault,) = (row for name, row in rows["nodes"].items() if name.startswith("vault"))
-    assert vault[1].endswith("(in 279 days)") or vault[1].endswith("(in 280 days)")
+    # Full now, and the day on which it will be.
+    days = [(found.now + timedelta(days=280), 279), (found.now + timedelta(days=280), 280)]
+    assert vault[0] == " 11.8 %" and vault[1] in [
+        f"{day:%Y-%m-%d} (in {number} days)" for day, number in days
+    ]
     assert vault[2:6] == ["+512.00 MiB", "30.00 GiB", "4", "4.00 GiB"]
     (field,) = (row for name, row in rows["nodes"].items() if name.startswith("field"))
     assert field[1] == "full now"
+    (mirror,) = (row for name, row in rows["nodes"].items() if name.startswith("mirror"))
+    assert mirror[:3] == [" 3.0 %", "does not grow", "0 B"]
+    (shelf,) = (row for name, row in rows["nodes"].items() if name.startswith("shelf"))
+    assert shelf[1] == "unknown: no free space"
     assert "so no copy counts" not in text
     filled.do("UPDATE storagenode SET archive = 0 WHERE name <> 'shelf'")
     assert "so no copy counts" in page.render(read(filled), 0)

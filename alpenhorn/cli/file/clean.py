@@ -52,7 +52,7 @@ def clean(app: App, path: str, archive_ok: bool, cancel: bool, node_name: str | 
     file = names.file(index, path, None if only is None else names.root(index, only))
     nodes = {node.name: node for node in topology.load(index).nodes.values()}
     if only is not None and nodes[only.name].archive and not (cancel or archive_ok):
-        raise archive_refusal(nodes[only.name])
+        raise archive_refusal(only.name)
     copies = [
         copy
         for copy in listing.copies_of(index, file.id)

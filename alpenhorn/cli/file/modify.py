@@ -121,7 +121,7 @@ def modify(
         copies = output.count(len(done.corrupt), "copy is", "copies are")
         output.note(
             f"{copies} recorded as corrupt, based on the old values; to request a check against the new ones:"
-            f" alpenhorn file verify {quote(file.path)} {first}"
+            f" alpenhorn file verify {quote(file.path)} {quote(first)}"
         )
 
 

@@ -7,11 +7,12 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
+from alpenhorn.cli.usage_hints import HintingCommand
 from alpenhorn.edits import copies as edit_copy
 from alpenhorn.scan import names
 
 
-@click.command()
+@click.command(cls=HintingCommand)
 @click.argument("path", metavar="FILE")
 @click.argument("node_name", type=NODE, metavar="NODE")
 @pass_app

@@ -102,7 +102,7 @@ def clean(app: App, /, node_name: str, **options: Any) -> None:
     named = names.node(index, node_name)
     node = topology.load(index).nodes[named.id]
     if node.archive and not (given.cancel or given.archive_ok):
-        raise archive_refusal(node)
+        raise archive_refusal(node.name)
     selection = ReleaseSelection(
         node=node.id,
         at_once=given.at_once,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Any
 
 import click
@@ -13,7 +14,7 @@ from alpenhorn.cli.nodes import columns, node_options, note_idle, note_settings,
 from alpenhorn.cli.options import at_most_one, chosen, io_edits
 from alpenhorn.edits import nodes as edit_node
 from alpenhorn.listings import storage
-from alpenhorn.scan import names
+from alpenhorn.scan import names, rules
 from alpenhorn.scan.manifest import count
 
 
@@ -103,6 +104,17 @@ def modify(
         note_settings(app, found.id)
     if archive and not before.archive:
         _note_separate(app, found.id)
+        _note_rules(app, found)
+
+
+def _note_rules(app: App, node: names.NamedRow) -> None:
+    """Report rules that release the node's copies, which were set when they were no archive copies."""
+    for rule in rules.rules(app.index):
+        if rule.autoclean and rule.node_id == node.id:
+            output.note(
+                f"a rule releases copies on {node.name}, now archive copies, once {rule.group} has them; to remove it:"
+                f" alpenhorn node autoclean {quote(node.name)} {quote(rule.group)} --remove"
+            )
 
 
 def _note_separate(app: App, node_id: int) -> None:

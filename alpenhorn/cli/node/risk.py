@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from shlex import quote
 from typing import NamedTuple
@@ -16,11 +15,13 @@ from alpenhorn.cli.columns import Format, ListOptions, column, flag, listing_opt
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.long_work import LongWork, in_pages, until_first_row
 from alpenhorn.coordinator.deletable import evidence
+from alpenhorn.index.connection import Index
+from alpenhorn.index.selections import total as in_database
 from alpenhorn.listings import risk as risks
 from alpenhorn.listings import storage
 from alpenhorn.listings.risk import NodeRisk, Obstacle, Risk
 from alpenhorn.listings.stats import FileTally
-from alpenhorn.scan import names
+from alpenhorn.scan import names, rules
 
 FILES = (
     column("path", "File"),
@@ -48,6 +49,13 @@ class _Reason(NamedTuple):
 
     copies: str
     files: int
+
+
+class _Remedy(NamedTuple):
+    """The first command to run, "" if there is nothing to do.  `on_host`: the host on which to run it, "" for any."""
+
+    command: str
+    on_host: str = ""
 
 
 class _Amount(NamedTuple):
@@ -104,10 +112,9 @@ def risk(app: App, name: str, list_: bool, listing: ListOptions) -> None:
     with LongWork(app, doing) as work:
         of = risks.count(index, found.id)
         total = risks.summary(index, found.id, wanted, lambda files: work.counted(files, of))
-    hosts = {node.name: node.host for node in storage.nodes(index)}
-    command = _command(name, total, hosts)
+    remedy = _remedy(index, found.id, name, total)
     if form is Format.TABLE:
-        _print(name, total, wanted.minimum, command)
+        _print(name, total, wanted.minimum, remedy)
         return
     amounts = [
         _Amount(what, tally)
@@ -130,7 +137,8 @@ def risk(app: App, name: str, list_: bool, listing: ListOptions) -> None:
             "amounts": columns.documents(AMOUNTS, amounts),
             "requests": total.requests,
             "uncounted": columns.documents(REASONS, _reasons(total)),
-            "command": command or None,
+            "command": remedy.command or None,
+            "on_host": remedy.on_host or None,
         }
     )
 
@@ -139,26 +147,27 @@ def _reasons(total: NodeRisk) -> list[_Reason]:
     return [_Reason(str(copy), files) for copy, files in total.uncounted]
 
 
-def _command(name: str, total: NodeRisk, hosts: Mapping[str, str | None]) -> str:
-    """Return the first command to run, "" if there is nothing to do.
-
-    `hosts`: of all nodes, by name.
-    """
+def _remedy(index: Index, node_id: int, name: str, total: NodeRisk) -> _Remedy:
+    """Return the first command to run."""
     if total.only.files or (total.few.files and not total.doubtful.files):
         if not total.target:
-            return "alpenhorn node create --help"
-        return f"alpenhorn node sync {quote(name)} {quote(total.target)}"
+            return _Remedy("alpenhorn node create --help")
+        group = names.group(index, total.target)
+        if in_database(index, rules.unrequested(node_id, group.id)).files:
+            return _Remedy(f"alpenhorn node sync {quote(name)} {quote(total.target)}")
+        return _Remedy(f"alpenhorn request list --node {quote(name)} --group {quote(total.target)}")
     if not total.uncounted:
-        return ""
+        return _Remedy("")
     copy, _ = total.uncounted[0]
     if copy.obstacle is Obstacle.INACTIVE:
-        return f"alpenhorn node activate {quote(copy.node)}"
+        return _Remedy(f"alpenhorn node activate {quote(copy.node)}")
     if copy.obstacle is Obstacle.RELEASED:
-        return f"alpenhorn node clean {quote(copy.node)} --cancel"
-    return f"alpenhorn sync, on host {hosts.get(copy.node)}"
+        return _Remedy(f"alpenhorn node clean {quote(copy.node)} --cancel")
+    hosts = {node.name: node.host for node in storage.nodes(index)}
+    return _Remedy("alpenhorn sync", hosts.get(copy.node) or "")
 
 
-def _print(name: str, total: NodeRisk, minimum: int, command: str) -> None:
+def _print(name: str, total: NodeRisk, minimum: int, remedy: _Remedy) -> None:
     output.fields(
         (
             ("Node", name),
@@ -174,8 +183,8 @@ def _print(name: str, total: NodeRisk, minimum: int, command: str) -> None:
     if total.uncounted:
         output.line("")
         columns.table(REASONS, _reasons(total))
-    if command:
-        output.lines(("", f"see: {command}"))
+    if remedy.command:
+        output.lines(("", f"see: {remedy.command}{f', on host {remedy.on_host}' if remedy.on_host else ''}"))
 
 
 def _amount(tally: FileTally) -> str:

@@ -12,7 +12,7 @@ from alpenhorn.cli.runs import workers
 from alpenhorn.coordinator.preview import why
 from alpenhorn.listings import requests as listing
 from alpenhorn.listings.requests import RequestRow, RequestState
-from alpenhorn.reasons import Reason, Why, code_in_json
+from alpenhorn.reasons import Reason, Why, code_in_json, named
 from alpenhorn.scan.backoff import by_source
 
 
@@ -48,7 +48,7 @@ def show(app: App, request_id: int, as_json: bool) -> None:
                 else ()
             ),
             *(_attempt_fields(row) if row.attempts else ()),
-            *((("In a run now", why),) if why else ()),
+            *((("In a run now", _with_names(why, row)),) if why else ()),
         )
     )
 
@@ -57,10 +57,14 @@ def _attempt_fields(row: RequestRow) -> tuple[tuple[str, object], ...]:
     return (
         ("Failed attempts", row.attempts),
         ("Last attempt", output.zoned(row.last_attempt)),
-        ("Last error", row.error),
+        ("Last error", row.error and _with_names(row.error, row)),
         ("Problem with", row.blame),
         ("Next attempt", f"{output.zoned(row.next_attempt)}; to retry now: alpenhorn request retry {row.id}"),
     )
+
+
+def _with_names(why: Reason, row: RequestRow) -> Reason:
+    return named(why, row.path or "", row.node or "", row.id)
 
 
 def in_a_run_now(app: App, request_id: int) -> Reason:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from importlib.resources import files
 from itertools import pairwise
@@ -14,7 +13,7 @@ from alpenhorn import __version__, formats
 from alpenhorn.index.times import ago
 from alpenhorn.listings import trends
 from alpenhorn.listings.stats import FileTally
-from alpenhorn.monitoring.attention import Attention
+from alpenhorn.monitoring.attention import by_kind
 from alpenhorn.monitoring.report import data as content
 from alpenhorn.monitoring.report.charts import BarChart, ChartSeries, svg
 from alpenhorn.monitoring.report.data import ReportData, ReportNode
@@ -22,7 +21,6 @@ from alpenhorn.monitoring.report.forecast import FARTHEST
 from alpenhorn.outside import harmless
 from alpenhorn.reasons import Code
 
-FIRST_ITEMS = 3  # of each kind of what needs attention; the others are folded, unless it is only one
 KIND_COLOURS = {"import": "good", "pull": "work", "check": "extra", "delete": "warn", trends.OTHER: "other"}
 KIND_WORDS = {
     "import": "imported",
@@ -64,7 +62,7 @@ def render(data: ReportData, seconds: float) -> str:
             seconds=f"{seconds:.1f} s",
             style=Markup(_source("page.css")),
             charts={name: _drawn(chart) for name, chart in charts.items()},
-            groups=_groups(data.items),
+            groups=by_kind(data.items),
             states=content.STATES,
             bad_states=content.BAD,
             kinds=[kind for kind in KIND_WORDS if any(kind in day.done for day in data.days)],
@@ -87,17 +85,6 @@ def _source(name: str) -> str:
 def _printable(value: object) -> object:
     """Escape the characters of names and messages that would hide or turn other text; markup is left as it is."""
     return harmless(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _groups(items: Sequence[Attention]) -> list[tuple[list[Attention], list[Attention]]]:
-    """Return the items of each kind, those to be shown and those to be folded; the most serious kind first."""
-    found: dict[str, list[Attention]] = {}
-    for item in items:
-        found.setdefault(item.code or item.what, []).append(item)
-    return [
-        (some, []) if len(some) <= FIRST_ITEMS + 1 else (some[:FIRST_ITEMS], some[FIRST_ITEMS:])
-        for some in found.values()
-    ]
 
 
 def _drawn(chart: BarChart) -> Markup | None:

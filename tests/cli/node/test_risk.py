@@ -31,17 +31,28 @@ def test_what_would_be_lost_and_the_first_command(archive: Archive) -> None:
         "------------------------  -----",
         "off2: not active              2",
         "",
-        "see: alpenhorn node sync field1 offsite",
+        "see: alpenhorn request list --node field1 --group offsite",
     ]
     document = archive("node", "risk", "field1", "--json").json
     assert document["amounts"][1] == {"what": "lost", "files": 3, "size_b": 5000}
     assert document["uncounted"] == [{"copies": "off2: not active", "files": 2}]
-    assert document["command"] == "alpenhorn node sync field1 offsite"
+    assert document["command"] == "alpenhorn request list --node field1 --group offsite"
+    assert archive("request", "list", "--node", "field1", "--group", "offsite", "--json").json
     assert archive.ok("node", "risk", "field1", "--format", "csv").splitlines()[:3] == [
         "what,files,size_b",
         "all,4,6000",
         "lost,3,5000",
     ]
+
+
+def test_what_is_not_requested_yet_is_to_be_requested(archive: Archive) -> None:
+    filled(archive)
+    archive.file("f", field1="YY")
+    document = archive("node", "risk", "field1", "--json").json
+    assert (document["command"], document["on_host"]) == ("alpenhorn node sync field1 offsite", None)
+    archive.ok(*document["command"].split()[1:], "--force")
+    document = archive("node", "risk", "field1", "--json").json
+    assert document["command"] == "alpenhorn request list --node field1 --group offsite"
 
 
 def test_the_files_are_listed(archive: Archive) -> None:
@@ -70,7 +81,9 @@ def test_the_command_follows_what_is_at_risk(archive: Archive) -> None:
     archive.file("c", field1="YY", off2="YY")
     assert archive("node", "risk", "field1", "--json").json["command"] == "alpenhorn node activate off2"
     archive.ok("node", "activate", "off2")
-    assert archive("node", "risk", "field1", "--json").json["command"] == "alpenhorn sync, on host alp2"
+    document = archive("node", "risk", "field1", "--json").json
+    assert (document["command"], document["on_host"]) == ("alpenhorn sync", "alp2")
+    assert archive.ok("node", "risk", "field1").endswith("see: alpenhorn sync, on host alp2\n")
     mark_seen(archive.index, archive.id("storagenode", "off2"))
     assert archive("node", "risk", "field1", "--json").json["command"] is None
     assert "see:" not in archive.ok("node", "risk", "field1")

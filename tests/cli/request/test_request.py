@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from alpenhorn.reasons import Code
 from tests.cli.conftest import Archive
 
 
@@ -125,3 +126,12 @@ def test_a_request_whose_rows_are_gone_can_still_be_seen(archive: Archive, ids: 
     assert listed(archive) == [ids["pending"], ids["failing"]]
     archive.ok("status")
     archive.ok("group", "show", "offsite", "--transfers")
+
+
+def test_the_remedy_of_a_request_has_the_names_of_its_file_and_node(archive: Archive) -> None:
+    request = archive.request(archive.file("a b", field1="YY"))
+    archive.attempt(request, error=Code.FILE_MD5_MISSING())
+    shown = archive.ok("request", "show", str(request))
+    assert "to compute it: alpenhorn file modify 'pilot/a b' --from-copy field1\n" in shown
+    # Programs get the text as it is recorded.
+    assert "modify FILE --from-copy NODE" in archive("request", "show", str(request), "--json").json["error"]

@@ -76,3 +76,25 @@ def test_strange_rows(owing: Archive) -> None:
         ("spare", 3, 0),
         ("offsite", 1, 0),
     ]
+
+
+def test_copies_on_archive_nodes_are_released_only_with_consent(archive: Archive) -> None:
+    both = archive.file("a", field1="YY", off1="YY")
+    archive.ok("node", "autoclean", "field1", "offsite")
+    archive.ok("node", "autoclean", "off1", "field", "--archive-ok")
+    result = archive("rules", "check", "--apply", "--force")
+    assert (
+        result.status == 1
+        and "archive nodes are not released: off1; to release them anyway: --archive-ok" in result.err
+    )
+    assert result.out.endswith("Requested 0 files, released 1 copy.\n")
+    assert (archive.copy(both, "field1"), archive.copy(both, "off1")) == ("YN", "YY")
+    # The released copy in the group is no reason to release another one.
+    assert archive("rules", "check").out == "No missed actions.\n"
+    archive.ok("file", "clean", "pilot/a", "--node", "field1", "--cancel")
+    archive.ok("node", "autoclean", "field1", "offsite", "--remove")
+    assert archive("rules", "check", "--apply").out.endswith("Nothing was changed\n")
+    assert archive.copy(both, "off1") == "YY"
+    assert archive.fails(2, "rules", "check", "--archive-ok")
+    assert archive.ok("rules", "check", "--apply", "--archive-ok", "--force").endswith("released 1 copy.\n")
+    assert archive.copy(both, "off1") == "YN"
