@@ -411,3 +411,9 @@ def test_all_that_a_run_does_is_done_under_its_row() -> None:
     exits = [node for one in before for node in ast.walk(one) if isinstance(node, ast.Return | ast.Raise)]
     assert len(exits) == 1
     assert issubclass(Busy, Exception)
+
+
+def test_the_traceback_of_an_unexpected_error_is_in_the_log_file(sqlite_archive: Archive) -> None:
+    assert unheard(sqlite_archive).status == 1
+    log = (sqlite_archive.base / "here.log").read_text()
+    assert "unexpected error" in log and "Traceback" in log and "No space left on device" in log
