@@ -192,8 +192,9 @@ def finish(hosts, turns):
     archive.forget_attempts()
     for _ in range(3):
         runs = [hosts.start(host, "sync") for host in HOSTS]
-        for run in runs:
-            assert run.result(120).status == 0, run.said()
+        for host, run in zip(HOSTS, runs, strict=True):
+            log = archive.base / f"{host}.log"
+            assert run.result(120).status == 0, (run.said(), log.read_text()[-5000:])
     assert archive.pending() == 0
     assert archive.claims() == 0
     files = turns * NEW * len(HOSTS)
