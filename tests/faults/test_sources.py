@@ -124,7 +124,10 @@ def replaced(archive, sshd):
     ssh = stand_in(
         archive.base / "bin",
         "ssh",
-        f'touch {archive.begun}\nwhile [ ! -e {archive.go} ]; do sleep 0.02; done\nexec /usr/bin/ssh "$@"',
+        # It ends with the test's directory, so that it does not outlive a test that is aborted.
+        f"touch {archive.begun}\n"
+        f"while [ -d {archive.base} ] && [ ! -e {archive.go} ]; do sleep 0.02; done\n"
+        'exec /usr/bin/ssh "$@"',
     )
     archive.configure(transfer={"ssh": [str(ssh), *sshd.ssh[1:]]})
     archive.released = archive.file("acq/f", b"bytes", "far", "v1", "v2")
