@@ -18,6 +18,7 @@ import pytest
 
 from alpenhorn.doctor.config import user
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
+from alpenhorn.index.versions import VERSIONS
 from alpenhorn.model.nodes import MARKER
 from tests.fixtures.archive import Archive, Result, stand_in
 from tests.fixtures.rsync import KNOWN, old_rsync
@@ -101,7 +102,7 @@ def test_doctor_on_a_sound_host_only_passes(sound: Archive) -> None:
         "[sync] host in",
         "here.log",
         "can be reached",
-        "alpenhorn 2, sync 7",
+        f"alpenhorn 2, sync {VERSIONS['sync']}",
         "byte for byte",
         "clock",
         "the index is writable",
