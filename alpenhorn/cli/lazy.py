@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from alpenhorn.cli.commands import COMMANDS, below, is_group, load
-from alpenhorn.suggestions import did_you_mean
 
 
 def subcommands(command: click.Command, context: click.Context) -> list[tuple[click.Command, click.Context]]:
@@ -50,6 +49,8 @@ class LazyGroup(click.Group):
         """Suggest commands for a wrong name; click itself suggests only commands that have been imported."""
         name = args[0]
         if not name.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
+            from alpenhorn.suggestions import did_you_mean  # only needed for a wrong name
+
             hint = did_you_mean(name, below(self.path))
             ctx.fail(f"no command called {name!r}{hint and f'; {hint}'}")
         return super().resolve_command(ctx, args)
