@@ -13,7 +13,7 @@ def pair(archive):
 
 
 def test_after_the_clock_went_back_by_an_hour_failed_work_is_tried_again(pair):
-    file_id = pair.file("acq/f", b"bytes", "field")
+    file_id = pair.file("acq/f", b"bytes")  # with one source only
     pull = pair.request(file_id, "field", "safe")
     pair.node("gone", host="there", made=False)
     pair.host("there")
