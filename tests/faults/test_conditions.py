@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import time
 
 import pytest
 
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
-from tests.fixtures.archive import Archive
+from tests.fixtures.archive import Archive, wait_for
 
 ALL = "node v1 is left out"
 
@@ -60,7 +61,8 @@ def test_a_failure_that_lasts_is_in_the_history_when_it_begins_and_once_a_day(pa
         ((events,),) = pair.all("SELECT COUNT(*) FROM sync_event WHERE what = 'failed'")
         return int(events)
 
-    first = failed()
+    first, began = failed(), time.time()
+    wait_for(lambda: time.time() > began + 1, "the next second, since the index stores whole ones")
     assert first >= 1 and [failed() for _ in range(5)] == [first] * 5
     shown = pair.run("history", "--run", "last").out
     assert "Failures:" not in shown
