@@ -159,9 +159,9 @@ def test_a_kill_between_claim_and_unlink_is_settled_by_the_next_run(three, victi
 @pytest.mark.parametrize("victim", ["run", "worker"])
 def test_a_kill_between_unlink_and_record_is_settled_by_the_next_run(three, victim):
     ids = files(three)
-    running = paused(
-        three, three.root("field") / "acq" / "dir", "unlinkat", "--only", "delete", effect="delay_exit"
-    )
+    # A killed run, unlike the replacement of a killed worker, does not wait until the pause is over.
+    pause = {"effect": "delay_exit", "seconds": 60 if victim == "run" else 1}
+    running = paused(three, three.root("field") / "acq" / "dir", "unlinkat", "--only", "delete", **pause)
     wait_for(lambda: len(three.tree("field")) < 3, "the first unlink")
     if victim == "run":
         the_run(running).kill()
