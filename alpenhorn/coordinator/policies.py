@@ -18,6 +18,7 @@ from alpenhorn.plan.filing import places, receivers, requests
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.record.policies import Sweep, keep_progress, progress, request
 from alpenhorn.scan import policy_files
+from alpenhorn.scan.manifest import latest_event
 from alpenhorn.scan.policies import Policies, load
 from alpenhorn.scan.policy_files import ComparedFile
 from alpenhorn.scan.pulls import pending_total
@@ -112,7 +113,7 @@ class _Filing:
         index = self.context.index
         key, made_from = self._key(), self._made_from()
         before = progress(index, key)
-        newest, now = index.value("SELECT MAX(id) FROM sync_event") or 0, index.now()
+        newest, now = latest_event(index), index.now()
         sweep = before or Sweep(made_from, newest, now, None, part=1)
         # Counted anew from here, and in the next runs, until every file was looked at.
         stale = sweep.swept is None or not datetime.timedelta() <= now - sweep.swept < EVERY

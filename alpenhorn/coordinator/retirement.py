@@ -14,6 +14,7 @@ from alpenhorn.coordinator.deletable import evidence
 from alpenhorn.edits.retirement import Comparison, compare
 from alpenhorn.model.retirement import Retirement
 from alpenhorn.scan import retirements as scan
+from alpenhorn.scan.manifest import latest_event
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ AGAIN = 900.0
 
 def carry_on(context: Context, may_go_on: Callable[[], bool]) -> None:
     """Request and release what the retirements of nodes call for, where anything may have changed."""
-    newest = scan.newest_event(context.index)
+    newest = latest_event(context.index)
     for node_id, retirement in sorted(scan.all_retirements(context.index).items()):
         if node_id not in context.topology.nodes or not _due(context, retirement, newest):
             continue

@@ -27,6 +27,7 @@ from alpenhorn.reasons import Code, Reason, Why, code_of
 from alpenhorn.record.run import FORMAT
 from alpenhorn.scan import retirements as scan
 from alpenhorn.scan.keepers import KeeperNodes
+from alpenhorn.scan.manifest import latest_event
 
 PAGE = 2000
 PRESENT = (HasFile.YES, HasFile.MAYBE, HasFile.CORRUPT)
@@ -230,7 +231,7 @@ class Comparison:
                 "UPDATE sync_retirement SET compared_at = ?, event_id = ?, stuck = ?, nowhere = ? WHERE node_id = ?",
                 (
                     str(self.index.now().replace(microsecond=0)),
-                    scan.newest_event(self.index),
+                    latest_event(self.index),
                     sum(self.amounts.stuck.values()),
                     self.amounts.nowhere,
                     self.node.id,

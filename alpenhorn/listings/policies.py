@@ -18,7 +18,6 @@ from alpenhorn.scan.pulls import pending_total
 from alpenhorn.scan.topology import load, stored_bytes
 
 PAGE = 5000
-LAST_ID = 2**62
 
 
 class PolicyGap(NamedTuple):
@@ -77,7 +76,7 @@ def gaps(
         look(policy_files.named(index, files))
     else:
         after = 0
-        while rows := policy_files.page(index, after, LAST_ID, PAGE, acqs):
+        while rows := policy_files.page(index, after, policy_files.LAST_ID, PAGE, acqs):
             look(rows)
             after = rows[-1].file_id
             progress(after, last)

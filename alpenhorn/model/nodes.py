@@ -47,6 +47,11 @@ class NodeFact(NamedTuple):
     retired: bool = False
     releases: bool = False
 
+    @property
+    def keeps(self) -> bool:
+        """Whether good copies on it may count for the deletion of others."""
+        return self.active and self.archive and not self.retired
+
 
 class Identity(NamedTuple):
     """The contents of the identity file on a medium: the index it belongs to, the medium, and its generation

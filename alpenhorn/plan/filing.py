@@ -54,7 +54,7 @@ def _on_separate_media(file: PolicyFile, nodes: Mapping[int, NodeFact], states: 
     media: set[str] = set()
     for copy in file.copies:
         node = nodes.get(copy.node_id)
-        if node is None or not (node.active and node.archive) or node.retired or node.id in found:
+        if node is None or not node.keeps or node.id in found:
             continue
         if copy.has_file not in states or copy.wants_file == WantsFile.NO or copy.leaving:
             continue

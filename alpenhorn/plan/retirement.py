@@ -43,7 +43,7 @@ class RetirementPlanner:
         self.nodes = nodes
         self.groups = groups
         self.minimum = max(minimum, 1)
-        self.counting = {id for id, node in nodes.items() if id != node_id and takes(node)}
+        self.counting = {id for id, node in nodes.items() if id != node_id and node.keeps}
         self._receiving = {nodes[id].group_id for id in self.counting}
         self._taking = {id for id, node in nodes.items() if id != node_id and not node.retired}
 
@@ -85,8 +85,3 @@ class RetirementPlanner:
             return Code.RETIREMENT_SOURCE_INACTIVE(nodes=", ".join(names))
         states = {file.copy.has_file, *(copy.has_file for copy in file.elsewhere)}
         return Code.RETIREMENT_COPY_SUSPECT() if HasFile.MAYBE in states else Code.RETIREMENT_NO_GOOD_COPY()
-
-
-def takes(node: NodeFact) -> bool:
-    """Return whether new copies on a node count for deletions."""
-    return node.active and node.archive and not node.retired

@@ -16,7 +16,6 @@ from alpenhorn.scan import policy_files
 from alpenhorn.scan.policies import Policies
 
 LOCK = ("name", "value", "at")
-LAST_ID = 2**62
 
 
 class Sweep(NamedTuple):
@@ -50,7 +49,7 @@ class Sweep(NamedTuple):
     @property
     def bounds(self) -> tuple[int, int]:
         """The ids of files that are still to be looked at in this part: above the first, up to the second one."""
-        end = LAST_ID if self.part == 1 else self.begun_at
+        end = policy_files.LAST_ID if self.part == 1 else self.begun_at
         return min(self.place, end), end
 
 

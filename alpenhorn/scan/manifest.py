@@ -86,6 +86,7 @@ def count(index: Index, node_id: int) -> int:
 
 
 def latest_event(index: Index) -> int:
+    """Return the id of the newest event; 0 without events."""
     return int(index.value("SELECT COALESCE(MAX(id), 0) FROM sync_event"))
 
 

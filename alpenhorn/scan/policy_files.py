@@ -33,6 +33,7 @@ REQUESTS = """
 # Requests and failures do not change what a file lacks.
 EVENTS = "SELECT id, file_id, what FROM sync_event WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
 EVENTS_AT = "SELECT id, file_id, what FROM sync_event WHERE at > ? AND at <= ? ORDER BY at LIMIT ?"
+LAST_ID = 2**62  # of no file
 NO_NEWS = frozenset(("requested", "failed"))
 
 
@@ -76,7 +77,6 @@ class News(NamedTuple):
 
     file_ids: list[int]
     last: int
-    events: int
 
 
 def page(index: Index, after: int, to: int, limit: int, acqs: Sequence[int] = ()) -> list[ComparedFile]:
@@ -108,7 +108,7 @@ def grown(index: Index, after: datetime.datetime, to: datetime.datetime, limit: 
 
 def _news(rows: Sequence[_EventRow], to: int, limit: int) -> News:
     ids = dict.fromkeys(row.file_id for row in rows if row.file_id and row.what not in NO_NEWS)
-    return News(sorted(ids), rows[-1].id if len(rows) == limit else to, len(rows))
+    return News(sorted(ids), rows[-1].id if len(rows) == limit else to)
 
 
 def whole(index: Index, files: Sequence[ComparedFile], now: datetime.datetime) -> list[PolicyFile]:

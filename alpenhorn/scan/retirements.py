@@ -67,11 +67,6 @@ def groups(index: Index, node_id: int) -> tuple[int, ...]:
     return tuple(index.values(TO, (node_id,)))
 
 
-def newest_event(index: Index) -> int:
-    """Return the id of the newest event; 0 if there is none."""
-    return int(index.value("SELECT MAX(id) FROM sync_event") or 0)
-
-
 def count(index: Index, node_id: int) -> int:
     """Return the number of copies that `pages` yields."""
     sql = "SELECT has_file, wants_file, COUNT(*) FROM archivefilecopy WHERE node_id = ? GROUP BY has_file, wants_file"

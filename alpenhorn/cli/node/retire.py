@@ -25,7 +25,6 @@ from alpenhorn.edits.retirement import Comparison, RetirementAmounts
 from alpenhorn.errors import Refused
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.retirement import Retirement
-from alpenhorn.plan.retirement import takes
 from alpenhorn.reasons import code_in_json
 from alpenhorn.scan import names
 from alpenhorn.scan import retirements as scan
@@ -118,8 +117,8 @@ def retire(
     """
     given = RetireOptions(into, releases, cancel, lost, check, force, list_)
     at_most_one(check=check, force=force)
-    for option in ("into", "release"):
-        at_most_one(cancel=cancel, **{option: {"into": into, "release": releases}[option]})
+    at_most_one(cancel=cancel, into=into)
+    at_most_one(cancel=cancel, release=releases)
     at_most_one(list=list_, cancel=cancel, dry_run=check)
     at_most_one(list=list_, cancel=cancel, lost=lost, release=releases)
     found = names.node(app.index, name)
@@ -160,7 +159,7 @@ def _given_groups(app: App, topology: Topology, node_id: int, into: Sequence[str
 
 
 def _receiving(topology: Topology, node_id: int) -> set[int]:
-    return {node.group_id for node in topology.nodes.values() if node.id != node_id and takes(node)}
+    return {node.group_id for node in topology.nodes.values() if node.id != node_id and node.keeps}
 
 
 def _usual_groups(app: App, topology: Topology, node_id: int) -> tuple[int, ...]:
