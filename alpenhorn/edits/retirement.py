@@ -24,7 +24,8 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.retirement import Retirement, RetiringCopy, RetiringFile
 from alpenhorn.plan.retirement import RetirementDecision, RetirementPlanner
 from alpenhorn.reasons import Code, Reason, Why, code_of
-from alpenhorn.record.run import FORMAT
+from alpenhorn.record.requests import create
+from alpenhorn.record.run import EVENT, FORMAT
 from alpenhorn.scan import retirements as scan
 from alpenhorn.scan.keepers import KeeperNodes
 from alpenhorn.scan.manifest import latest_event
@@ -32,7 +33,6 @@ from alpenhorn.scan.manifest import latest_event
 PAGE = 2000
 PRESENT = (HasFile.YES, HasFile.MAYBE, HasFile.CORRUPT)
 
-EVENT = "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why, code) VALUES (?, ?, ?, ?, ?, ?, ?)"
 # What the retirement of a node has requested or released, and nobody has changed since then.
 OWN_REQUESTS = """
     FROM archivefilecopyrequest r LEFT JOIN archivefile f ON f.id = r.file_id
@@ -163,12 +163,7 @@ class Comparison:
                     " AND q.node_from_id = ? AND +q.completed = 0 AND +q.cancelled = 0) ORDER BY f.id",
                     (*some, group_id, source_id),
                 )
-                self.index.executemany(
-                    "INSERT INTO archivefilecopyrequest"
-                    " (file_id, group_to_id, node_from_id, completed, cancelled, timestamp)"
-                    " VALUES (?, ?, ?, 0, 0, ?)",
-                    [(file_id, group_id, source_id, self.now) for file_id in lacking],
-                )
+                create(self.index, ((file_id, group_id, source_id) for file_id in lacking), self.now)
                 self._events("requested", lacking, why)
 
     def _release(self, copies: Sequence[RetiringCopy], changes: bool) -> None:

@@ -9,6 +9,7 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code, Reason
+from alpenhorn.record import requests
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan.good_since import TO_REPLACE
 from alpenhorn.scan.rules import Rule, held_by_group, rules_at, unrequested
@@ -165,11 +166,7 @@ def _request(index: Index, run: Run, rule: Rule, file_ids: Sequence[int]) -> Non
     now = run.now()
     for part in unrequested(rule.node_id, rule.group_id, file_ids):
         wanted = index.values(f"SELECT f.id {part.sql} ORDER BY f.id", part.values)
-        index.executemany(
-            "INSERT INTO archivefilecopyrequest"
-            " (file_id, group_to_id, node_from_id, completed, cancelled, timestamp) VALUES (?, ?, ?, 0, 0, ?)",
-            [(file_id, rule.group_id, rule.node_id, now) for file_id in wanted],
-        )
+        requests.create(index, ((file_id, rule.group_id, rule.node_id) for file_id in wanted), now)
         why = Code.AUTOSYNC(node=rule.node, group=rule.group)
         events(index, run, "requested", [(file_id, rule.node_id, why) for file_id in wanted])
 

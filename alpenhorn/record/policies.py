@@ -11,6 +11,7 @@ from alpenhorn.index.times import moment
 from alpenhorn.model.policies import Destinations, PolicyRequest
 from alpenhorn.plan.filing import requests
 from alpenhorn.reasons import Code, Why
+from alpenhorn.record.requests import create
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan import policy_files
 from alpenhorn.scan.policies import Policies
@@ -107,12 +108,7 @@ def request(
             for one in requests(file, policies.of(file.acq), left):
                 found.append(one)
                 taken[one.group_to] = taken.get(one.group_to, 0) + one.size_b
-        now = run.now()
-        index.executemany(
-            "INSERT INTO archivefilecopyrequest"
-            " (file_id, group_to_id, node_from_id, completed, cancelled, timestamp) VALUES (?, ?, ?, 0, 0, ?)",
-            [(one.file_id, one.group_to, one.node_from, now) for one in found],
-        )
+        create(index, ((one.file_id, one.group_to, one.node_from) for one in found), run.now())
         why = {
             (one.policy, one.group_to): Code.POLICY_REQUEST(
                 name=one.policy, group=group_names.get(one.group_to, "?")

@@ -17,6 +17,7 @@ from alpenhorn.reasons import Code, Reason, Why, code_of, storable
 FEW = 20  # rows
 MOST_FAILURES = 100  # texts; those of some failures name a file
 FORMAT = "%Y-%m-%d %H:%M:%S"
+EVENT = "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why, code) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 class Run(NamedTuple):
@@ -148,7 +149,4 @@ def events(index: Index, run: Run, what: str, rows: Sequence[tuple[int, int, Why
     values: list[tuple[Any, ...]] = [
         (now, run.id, file_id, node_id, what, why, str(code_of(why))) for file_id, node_id, why in rows
     ]
-    index.executemany(
-        "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why, code) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        values,
-    )
+    index.executemany(EVENT, values)
