@@ -1,11 +1,12 @@
 """Request many files or cancel requests, for `alpenhorn node sync` and `alpenhorn group sync`.
 
-The two commands differ only in the order of their arguments.
+The two commands differ only in the order of their arguments.  `alpenhorn request prioritise` changes the pending
+requests that these would cancel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import click
@@ -83,18 +84,19 @@ def request_or_cancel(
     index = app.index
     node = None if node_name is None else names.node(index, node_name)
     group = None if group_name is None else names.group(index, group_name)
-    selection = RequestSelection(
-        node=None if node is None else node.id,
-        group=None if group is None else group.id,
-        acqs=tuple(acq.id for acq in names.acqs(index, given.acqs)),
-        targets=tuple(target.id for target in names.groups(index, given.targets)),
-        files=listed_files(app, given.file_list, node),
-    )
-    edit = (
-        _cancel(app, selection, _ends(node, group))
-        if given.cancel
-        else _request(app, selection, _ends(node, group), given.priority)
-    )
+    selection = selected(app, node, group, given.acqs, given.file_list)
+    if given.cancel:
+        edit = pending_edit(
+            selection,
+            ends(node, group),
+            verb="cancel",
+            doing="Cancelling",
+            change=lambda parts: edit_requests.cancel_selection(index, parts),
+            done=lambda requests: f"Cancelled {output.count(requests, 'request')}.",
+        )
+    else:
+        targets = tuple(target.id for target in names.groups(index, given.targets))
+        edit = _request(app, selection._replace(targets=targets), ends(node, group), given.priority)
     bulk.run(app, edit, given, lambda found: _show(app, edit.parts, given.show_acqs, given.show_files))
 
 
@@ -114,23 +116,46 @@ def _request(app: App, selection: RequestSelection, ends: str, priority: int) ->
     )
 
 
-def _cancel(app: App, selection: RequestSelection, ends: str) -> BulkEdit:
+def selected(
+    app: App, node: NamedRow | None, group: NamedRow | None, acqs: Sequence[str], file_list: str | None
+) -> RequestSelection:
+    """Return the selection by a node, a group, acquisitions and a list of files, as far as they are given."""
+    return RequestSelection(
+        node=None if node is None else node.id,
+        group=None if group is None else group.id,
+        acqs=tuple(acq.id for acq in names.acqs(app.index, acqs)),
+        files=listed_files(app, file_list, node),
+    )
+
+
+def pending_edit(
+    selection: RequestSelection,
+    ends: str,
+    *,
+    verb: str,
+    doing: str,
+    change: Callable[[Sequence[SelectionPart]], int],
+    done: Callable[[int], str],
+    consequence: str = "",
+) -> BulkEdit:
+    """Return a change of the pending requests of a selection; the texts are those of BulkEdit."""
     return BulkEdit(
         files_to_request.pending_requests(selection),
         "r.id",
         counting=f"pending requests {ends}",
         nothing=f"No pending requests {ends}.",
-        verb="cancel",
-        doing="Cancelling",
+        verb=verb,
+        doing=doing,
         subject=lambda found: (
             f"{output.count(found.files, 'pending request')} ({bulk.total_size(found)}) {ends}"
         ),
-        change=lambda parts, _: edit_requests.cancel_selection(app.index, parts),
-        done=lambda requests: f"Cancelled {output.count(requests, 'request')}.",
+        consequence=consequence,
+        change=lambda parts, _: change(parts),
+        done=done,
     )
 
 
-def _ends(node: NamedRow | None, group: NamedRow | None) -> str:
+def ends(node: NamedRow | None, group: NamedRow | None) -> str:
     parts = [f"from {node.name}"] if node is not None else []
     return " ".join(parts + ([f"into {group.name}"] if group is not None else []))
 

@@ -10,13 +10,13 @@ import click
 from alpenhorn.cli import bulk, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.arguments import PRIORITY, REQUEST_ID
-from alpenhorn.cli.bulk import BulkEdit, bulk_options, listed_files
+from alpenhorn.cli.bulk import BulkEdit, bulk_options
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.options import acq_option
+from alpenhorn.cli.sync_requests import ends, pending_edit, selected
 from alpenhorn.edits import priorities
 from alpenhorn.edits import requests as edit_requests
-from alpenhorn.scan import files_to_request, names
-from alpenhorn.scan.files_to_request import RequestSelection
+from alpenhorn.scan import names
 
 
 class PriorityOptions(NamedTuple):
@@ -78,29 +78,12 @@ def _edit(app: App, options: PriorityOptions, priority: int) -> BulkEdit:
     index = app.index
     node = None if options.node is None else names.node(index, options.node)
     group = None if options.group is None else names.group(index, options.group)
-    selection = RequestSelection(
-        node=None if node is None else node.id,
-        group=None if group is None else group.id,
-        acqs=tuple(acq.id for acq in names.acqs(index, options.acqs)),
-        files=listed_files(app, options.file_list, node),
-    )
-    ends = " ".join(
-        [
-            *([f"from {node.name}"] if node is not None else []),
-            *([f"into {group.name}"] if group is not None else []),
-        ]
-    )
-    return BulkEdit(
-        files_to_request.pending_requests(selection),
-        "r.id",
-        counting=f"pending requests {ends}",
-        nothing=f"No pending requests {ends}.",
+    return pending_edit(
+        selected(app, node, group, options.acqs, options.file_list),
+        ends(node, group),
         verb="prioritise",
         doing="Prioritising",
-        subject=lambda found: (
-            f"{output.count(found.files, 'pending request')} ({bulk.total_size(found)}) {ends}"
-        ),
         consequence=f" with priority {priority}",
-        change=lambda parts, _: priorities.prioritise_selection(index, parts, priority),
+        change=lambda parts: priorities.prioritise_selection(index, parts, priority),
         done=lambda requests: f"Set the priority of {output.count(requests, 'request')} to {priority}.",
     )
