@@ -15,7 +15,7 @@ from alpenhorn.index.bulk import chunks, in_chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.selections import SelectionPart
 from alpenhorn.model.events import NO_FILE
-from alpenhorn.record.attempts import succeeded
+from alpenhorn.record.attempts import KINDS, succeeded
 from alpenhorn.scan import files_to_delete
 from alpenhorn.scan.names import NamedRow
 
@@ -59,9 +59,11 @@ def _delete(index: Index, file_ids: Sequence[int]) -> int:
     among, values = f"file_id IN ({marks(file_ids)})", tuple(file_ids)
     copies = index.values(f"SELECT id FROM archivefilecopy WHERE {among}", values)
     requests = index.values(f"SELECT id FROM archivefilecopyrequest WHERE {among}", values)
-    succeeded(index, "pull", requests)
-    for kind in ("check", "delete", "source"):
-        succeeded(index, kind, copies)
+    for table, ids in (("archivefilecopy", copies), ("archivefilecopyrequest", requests)):
+        for kind in KINDS[table]:
+            succeeded(index, kind, ids)
+    for some_marks, some in in_chunks(requests):
+        index.execute(f"DELETE FROM sync_priority WHERE request_id IN ({some_marks})", some)
     _detach_events(index, file_ids)
     # By node, since verifications have no index on files alone.
     for some_marks, some in in_chunks(index.values("SELECT id FROM storagenode")):

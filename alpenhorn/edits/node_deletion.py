@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 from alpenhorn.errors import Refused
 from alpenhorn.formats import count
+from alpenhorn.index.bulk import marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.selections import Progress
+from alpenhorn.record.attempts import KINDS
 from alpenhorn.scan.names import NamedRow
 
 PIECE = 20_000  # rows in one transaction
@@ -35,12 +37,6 @@ SMALL = (
     ("sync_retirement", "node_id"),
     ("sync_retirement_group", "node_id"),
 )
-# The kinds of failed attempts whose subjects are rows of the table.
-ATTEMPTS = {
-    "archivefilecopy": "'check', 'delete'",
-    "archivefilecopyrequest": "'pull'",
-    "archivefileimportrequest": "'import'",
-}
 MISSING = """
     SELECT COUNT(*) FROM archivefilecopy c WHERE c.node_id = ? AND c.has_file = 'N' AND c.wants_file = 'Y'
       AND NOT EXISTS (SELECT 1 FROM archivefilecopy d WHERE d.file_id = c.file_id AND d.has_file = 'Y')
@@ -185,9 +181,14 @@ def _delete_piece(index: Index, node: NamedRow, missing_ok: bool, table: str, co
     )
     until, values = ("", ()) if last is None else (f" AND {key} <= ?", (last,))
     among = f"FROM {table} WHERE {column} = ?{until}"
-    if table in ATTEMPTS:
+    if table in KINDS:
+        kinds = KINDS[table]
         index.execute(
-            f"DELETE FROM sync_attempt WHERE kind IN ({ATTEMPTS[table]}) AND subject_id IN (SELECT id {among})",
-            (node.id, *values),
+            f"DELETE FROM sync_attempt WHERE kind IN ({marks(kinds)}) AND subject_id IN (SELECT id {among})",
+            (*kinds, node.id, *values),
+        )
+    if table == "archivefilecopyrequest":
+        index.execute(
+            f"DELETE FROM sync_priority WHERE request_id IN (SELECT id {among})", (node.id, *values)
         )
     return int(index.execute(f"DELETE {among}", (node.id, *values)).rowcount)

@@ -54,6 +54,14 @@ def failed(index: Index, run: Run, kind: str, failures: Sequence[Failure]) -> No
     events(index, run, FAILED, known)
 
 
+# The kinds of failed attempts whose subjects are rows of a table.
+KINDS = {
+    "archivefilecopy": ("check", "delete", "source"),
+    "archivefilecopyrequest": ("pull",),
+    "archivefileimportrequest": ("import",),
+}
+
+
 def succeeded(index: Index, kind: str, subject_ids: Sequence[int], code: Code | None = None) -> None:
     """Delete the records of failed attempts, or only those that failed for one reason; call it inside a transaction."""
     only, values = ("", ()) if code is None else (" AND code = ?", (str(code),))
