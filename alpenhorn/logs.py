@@ -68,6 +68,13 @@ def configure(
     _install(handlers, min((handler.level for handler in handlers), default=logging.CRITICAL))
 
 
+def unexpected() -> None:
+    """Log the traceback of the error being handled, which may not happen again when somebody looks for it."""
+    logger = logging.getLogger(ROOT)
+    if logger.handlers:  # without any, logging would print it
+        logger.exception("unexpected error")
+
+
 def forward(send: Callable[[Record], None]) -> None:
     """In a worker: pass every record that the main process would log to `send`, and write none."""
     _install([_Forward(send)], logging.getLogger(ROOT).level)

@@ -114,7 +114,9 @@ def _run(app: App, arguments: list[str] | None) -> int:
         return _report_error(str(error), error.exit_status)
     except Exception as error:
         _trace(app)
-        _log_trace()
+        from alpenhorn import logs  # only needed after an error
+
+        logs.unexpected()
         hint = "" if app.verbosity > 1 else " (alpenhorn -vv prints a traceback)"
         if isinstance(error, OSError) and error.strerror:
             what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
@@ -148,12 +150,3 @@ def _trace(app: App) -> None:
 
         for line in traceback.format_exc().removesuffix("\n").split("\n"):
             click.echo(harmless(line), err=True)
-
-
-def _log_trace() -> None:
-    """Log the traceback of an unexpected error, which may not happen again when somebody looks for it."""
-    import logging  # only needed after an error
-
-    logger = logging.getLogger("alpenhorn")
-    if logger.handlers:  # otherwise, logging would print it
-        logger.exception("unexpected error")

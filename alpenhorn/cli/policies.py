@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -63,6 +63,16 @@ def _min_age(ctx: click.Context, param: click.Parameter, value: float | None) ->
     if value is not None and value > MOST_AGE:
         raise click.BadParameter("longer than 100 years", ctx, param)
     return value
+
+
+def copies_option(required: bool = False) -> Callable[[CommandFunction], CommandFunction]:
+    return click.option(
+        "--copies",
+        type=click.IntRange(1, MOST_COPIES),
+        metavar="N",
+        required=required,
+        help="Number of good copies on archive nodes.",
+    )
 
 
 def policy_options(command: CommandFunction) -> CommandFunction:

@@ -73,30 +73,28 @@ def _one(pool: Pool, kind: TaskKind, node: NodeFact, path: str, deadline: float 
 
 
 def _work(task: Task, report: Reporter) -> ReadCopy:
-    assert isinstance(task.job, CheckJob)
-    (file,) = task.job.files
-    try:
-        node = node_io(task.job.node)
-        node.check()
-        _require_on_disk(node, file.path)
-        fd = node.open(file.path)
+    def use(node: Node, path: str) -> ReadCopy:
+        _require_on_disk(node, path)
+        fd = node.open(path)
         try:
             return ReadCopy(os.fstat(fd).st_size) if task.kind is TaskKind.LOOK else _read(fd, report)
         finally:
             os.close(fd)
-    except AlpenhornError as error:
-        return ReadCopy(error=str(error))
-    except OSError as error:
-        return ReadCopy(error=error.strerror or str(error))
+
+    return _answer(task, use)
 
 
 def _look(task: Task, report: Reporter) -> ReadCopy:
+    return _answer(task, lambda node, path: ReadCopy(there=node.exists(path)))
+
+
+def _answer(task: Task, use: Callable[[Node, str], ReadCopy]) -> ReadCopy:
     assert isinstance(task.job, CheckJob)
     (file,) = task.job.files
     try:
         node = node_io(task.job.node)
         node.check()
-        return ReadCopy(there=node.exists(file.path))
+        return use(node, file.path)
     except AlpenhornError as error:
         return ReadCopy(error=str(error))
     except OSError as error:

@@ -56,7 +56,7 @@ def write(config: Config, index: Index | None, end: RunEnd) -> None:
         with _updated(path, host) as values:
             _add_run(values, host, end)
             values[families.INDEX_UP] = {(host,): float(up)}
-        if index is not None and up and not index.stopping() and _is_due(values, host, now):
+        if index is not None and up and not index.stopping() and is_due(values, host, now):
             began = time.monotonic()
             before = index.answer_within(ANSWER_SECONDS)
             try:
@@ -152,7 +152,7 @@ def _answers(index: Index) -> bool:
     return True
 
 
-def _is_due(before: Values, host: str, now: float) -> bool:
+def is_due(before: Values, host: str, now: float) -> bool:
     """Return whether enough time has passed since the index was read.  `now`: POSIX seconds."""
     last = before.get(families.READ_ATTEMPT, {}).get((host,), 0.0)
     return not 0 <= now - last < REST * before.get(families.READ_SECONDS, {}).get((host,), 0.0)

@@ -13,7 +13,7 @@ from alpenhorn.errors import BUSY, UNUSABLE
 from alpenhorn.fs.run_lock import RunLock
 from alpenhorn.monitoring import families
 from alpenhorn.monitoring.families import Values
-from alpenhorn.monitoring.metrics import _is_due
+from alpenhorn.monitoring.metrics import is_due
 from tests.cli.test_metrics import textfile, without_package
 from tests.fixtures.archive import Archive, wait_for
 
@@ -47,7 +47,7 @@ def test_runs_tell_of_their_work_and_of_their_failures(
     assert first[families.FILES]["here", "pull", "done"] == 1 and first[families.BYTES]["here", "pull"] == 5
     assert first[families.COPIES]["dst", "healthy"] == 1 and first[families.FREE]["dst",] > 0
 
-    wait_for(lambda: _is_due(first, "here", time.time()), "the time to read the index again")
+    wait_for(lambda: is_due(first, "here", time.time()), "the time to read the index again")
     sqlite_archive.root("dst").rename(sqlite_archive.base / "away")
     assert sqlite_archive.sync().status == 0
     second = written()

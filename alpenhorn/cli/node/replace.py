@@ -7,10 +7,9 @@ from shlex import quote
 import click
 
 from alpenhorn import formats
-from alpenhorn.cli import output
+from alpenhorn.cli import lost_copies, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
-from alpenhorn.cli.long_work import LongWork
 from alpenhorn.cli.nodes import real_roots, root_option
 from alpenhorn.cli.options import at_most_one, check_option, confirm, force_option
 from alpenhorn.cli.repair import request_repairs
@@ -53,25 +52,20 @@ def replace(app: App, name: str, root: str | None, check: bool, force: bool) -> 
     refuse_if_there(index, node, app.host, app.disconnect)
     new_root = root or node.root or ""
     _refuse_taken(app, node, new_root)
-    with LongWork(app, f"Counting the copies on {name}"):
-        amounts = edit.amounts(index, node.id)
+    amounts = lost_copies.count(app, node)
     copies = formats.count(amounts.copies.files, "copy", "copies")
     output.line(
         f"{'Would replace' if check or not force else 'To replace'}: the disk of node {name} by {new_root};"
         f" {copies} ({output.size(amounts.copies.bytes)}) on the old one are lost."
     )
-    if amounts.only_here.files:
-        files = formats.count(amounts.only_here.files, "file has", "files have")
-        output.line(f"{files} no good copy elsewhere ({output.size(amounts.only_here.bytes)}).")
+    lost_copies.show_only_here(amounts)
     if check:
         return
     confirm(f"Record {copies} on {name} as lost, and use {new_root} in its place?", force)
     _use(app, node, root)
     if before is not None and root is not None:
         before = before._replace(root=root)
-    with LongWork(app, f"Recording the copies on {name} as missing", changing=True) as work:
-        lost = edit.declare(index, node, before, app.stamp(), work.at, amounts.copies.files)
-    output.line(f"Recorded {formats.count(lost, 'copy', 'copies')} as missing.")
+    output.line(f"Recorded {lost_copies.record(app, node, before, amounts)} as missing.")
     requested, left = request_repairs(app, name)
     output.line(f"Ran: alpenhorn repair --node {quote(name)} --force")
     output.line(f"Requested {formats.count(requested, 'file')} from other nodes.")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import click
 
 from alpenhorn import formats
-from alpenhorn.cli import output
+from alpenhorn.cli import lost_copies, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, ListOptions, column, listing_options, size
 from alpenhorn.cli.complete import GROUP, NODE
@@ -236,24 +236,19 @@ def _declare_lost(app: App, place: _Place, given: RetireOptions) -> None:
     node = place.node
     before = edit_lost.medium_state(app.index, node.id)
     refuse_if_there(app.index, node, app.host, app.disconnect)
-    with LongWork(app, f"Counting the copies on {node.name}"):
-        found = edit_lost.amounts(app.index, node.id)
+    found = lost_copies.count(app, node)
     copies = formats.count(found.copies.files, "copy", "copies")
     output.line(
         f"{'Would declare' if given.check or not given.force else 'To declare'} lost: node {node.name} with"
         f" {copies} ({output.size(found.copies.bytes)})."
     )
-    if found.only_here.files:
-        files = formats.count(found.only_here.files, "file has", "files have")
-        output.line(f"{files} no good copy elsewhere ({output.size(found.only_here.bytes)}).")
+    lost_copies.show_only_here(found)
     if given.check:
         return
     confirm(f"Declare node {node.name} lost, with {copies}?", given.force)
     edit.retire(app.index, node.id, place.groups, False, app.stamp(), declared_lost=True)
     edit_node.modify(app.index, node.id, {"active": False}, {}, app.stamp())
-    with LongWork(app, f"Recording the copies on {node.name} as missing", changing=True) as work:
-        done = edit_lost.declare(app.index, node, before, app.stamp(), work.at, found.copies.files)
-    output.line(f"Recorded {formats.count(done, 'copy', 'copies')} as missing; the node is inactive.")
+    output.line(f"Recorded {lost_copies.record(app, node, before, found)} as missing; the node is inactive.")
     topology = topologies.load(app.index)
     retirement = scan.of_node(app.index, node.id)
     place = _Place(topology, topology.nodes[node.id], retirement, place.groups)

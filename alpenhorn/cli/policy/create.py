@@ -9,19 +9,13 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.arguments import NAME
-from alpenhorn.cli.policies import MOST_COPIES, edited, policy_options
+from alpenhorn.cli.policies import copies_option, edited, policy_options
 from alpenhorn.edits import policies as edit_policy
 
 
 @click.command()
 @click.argument("name", type=NAME)
-@click.option(
-    "--copies",
-    type=click.IntRange(1, MOST_COPIES),
-    metavar="N",
-    required=True,
-    help="Number of good copies on archive nodes.",
-)
+@copies_option(required=True)
 @policy_options
 @pass_app
 def create(app: App, /, name: str, **properties: Any) -> None:

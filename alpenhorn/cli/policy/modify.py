@@ -9,19 +9,14 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import POLICY
-from alpenhorn.cli.policies import MOST_COPIES, edited, policy_options
+from alpenhorn.cli.policies import copies_option, edited, policy_options
 from alpenhorn.edits import policies as edit_policy
 from alpenhorn.scan import names
 
 
 @click.command()
 @click.argument("name", type=POLICY, metavar="POLICY")
-@click.option(
-    "--copies",
-    type=click.IntRange(1, MOST_COPIES),
-    metavar="N",
-    help="Number of good copies on archive nodes.",
-)
+@copies_option()
 @policy_options
 @pass_app
 def modify(app: App, /, name: str, **properties: Any) -> None:
