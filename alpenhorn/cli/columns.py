@@ -179,7 +179,7 @@ class Sorting(NamedTuple):
 
 def _named(columns: Iterable[ListingColumn], word: str) -> ListingColumn | None:
     """Return the column with a key; or with a key or header that differs in case only, or with a key such as
-    `in.files` for `In`; None if there is none."""
+    `in.files` for `In`; None if no column has it."""
     sortable = [column for column in columns if column.key and word]
     name = word.casefold()
     for found in (

@@ -82,7 +82,7 @@ def is_wanted(file: PolicyFile) -> bool:
 
 
 def source(file: PolicyFile, to: Destinations) -> int | None:
-    """Return the node of the good copy that costs least to copy, None if there is none.
+    """Return the node of the good copy that costs least to copy, None without a good copy.
 
     Copies that stay are preferred, since a released one is not deleted while it is needed; then those on the host, then
     those that can be read at once, then those at its site.
@@ -164,7 +164,7 @@ def _next(policy: Policy, have: Sequence[int], free: Sequence[int], to: Destinat
     usable = {group: to.places[ids[0]] for group, ids in to.receivers.items() if group not in taken}
     usable = {group: place for group, place in usable.items() if counts(policy, place)}
     new_sites = {place.site for place in usable.values() if place.site and place.site not in sites}
-    # So many copies are left to groups at other sites.
+    # The number of copies that are left to groups at other sites.
     left_over = min(short.sites, len(new_sites))
     at_new = [group for group in free if group in usable and usable[group].site in new_sites]
     if short.sites and at_new:

@@ -137,7 +137,7 @@ def test_each_panel_shows_its_values_in_their_unit() -> None:
 
 
 def test_promtool_accepts_every_query_of_the_dashboard(tmp_path: Path) -> None:
-    """Each is a rule of its own; a query that is none is refused."""
+    """Each is a rule of its own; what is not a query is refused."""
     path = tmp_path / "rules.yml"
     for wrong, queries in (((), dashboard_queries()), (("sum by (alpenhorn_index_up",), [])):
         named = [{"record": f"query:{n}", "expr": one} for n, one in enumerate((*queries, *wrong))]

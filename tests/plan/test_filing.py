@@ -35,7 +35,7 @@ def node(id: int, host: str | None = "here", site: str | None = None, **columns:
     )
 
 
-# Nodes 1 and 2 are here, 3 and 4 at the other site; node 9 is no archive node.
+# Nodes 1 and 2 are here, 3 and 4 at the other site; node 9 is not an archive node.
 NODES = (node(1), node(2), node(3, "there"), node(4, "there"), node(9, archive=False))
 
 
