@@ -62,8 +62,6 @@ def _delete(index: Index, file_ids: Sequence[int]) -> int:
     for table, ids in (("archivefilecopy", copies), ("archivefilecopyrequest", requests)):
         for kind in KINDS[table]:
             succeeded(index, kind, ids)
-    for some_marks, some in in_chunks(requests):
-        index.execute(f"DELETE FROM sync_priority WHERE request_id IN ({some_marks})", some)
     _detach_events(index, file_ids)
     # By node, since verifications have no index on files alone.
     for some_marks, some in in_chunks(index.values("SELECT id FROM storagenode")):
