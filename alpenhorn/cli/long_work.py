@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import chain, islice
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -69,6 +70,7 @@ class LongWork:
         self._at: tuple[int, int] = (0, 0)
         self._started = time.monotonic()
         self._stopped = False
+        self._progress: Progress | None = None
         self._before: Any = None
 
     def at(self, done: int, of: int) -> None:
@@ -89,8 +91,9 @@ class LongWork:
         # A handler that was replaced or ignores Ctrl-C is kept; only the main thread may set one.
         default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if self._interrupts and default and threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._stop)
+            # In this order: a signal that only the handler receives would not end any statement.
             self._wakeup = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+            self._before = signal.signal(signal.SIGINT, self._stop)
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
@@ -101,8 +104,8 @@ class LongWork:
         os.write(self._writing, bytes([END]))
         self._thread.join()
         if self._before is not None:
-            signal.set_wakeup_fd(self._wakeup)
             signal.signal(signal.SIGINT, self._before)
+            signal.set_wakeup_fd(self._wakeup)
         os.close(self._reading)
         os.close(self._writing)
         if error is not None and (self._stopped or isinstance(error, KeyboardInterrupt)):
@@ -128,33 +131,51 @@ class LongWork:
     def _watch(self) -> None:
         # Otherwise this thread could receive the signal, and the main thread would not wake up.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        progress: Progress | None = None
         interrupts = 0
         give_up = math.inf
+        while True:
+            received = self._received()
+            if END in received:
+                self._erase()
+                return
+            if signal.SIGINT in received:
+                interrupts += received.count(signal.SIGINT)
+                give_up = min(give_up, time.monotonic() + GRACE)
+            if interrupts > 1 or time.monotonic() > give_up:
+                break
+            if interrupts:
+                # Repeated, because the statement may not have begun yet.
+                self._interrupt()
+            if self._drawn and time.monotonic() > self._started + FIRST_AFTER:
+                self._draw()
+        self._erase()
         try:
-            while True:
-                ready, _, _ = select.select([self._reading], [], [], INTERVAL)
-                received = os.read(self._reading, 1000) if ready else b""
-                if END in received:
-                    return
-                if signal.SIGINT in received:
-                    interrupts += received.count(signal.SIGINT)
-                    give_up = min(give_up, time.monotonic() + GRACE)
-                if interrupts > 1 or time.monotonic() > give_up:
-                    break
-                if interrupts:
-                    # Repeated, because the statement may not have begun yet.
-                    self._interrupt()
-                if self._drawn and time.monotonic() > self._started + FIRST_AFTER:
-                    progress = progress or self._begin()
-                    done, of = self._at
-                    progress.update(progress.task_ids[0], completed=done, total=of or None, refresh=True)
+            # The main thread waits for an SQLite lock, or for a server that does not answer.
+            output.warning(self._outcome())
         finally:
-            if progress is not None:
-                progress.stop()
-        # The main thread waits for an SQLite lock, or for a server that does not answer.
-        output.warning(self._outcome())
-        os._exit(INTERRUPTED)
+            os._exit(INTERRUPTED)
+
+    def _received(self) -> bytes:
+        """Wait for INTERVAL at most, and return the numbers of the signals that came."""
+        try:
+            ready, _, _ = select.select([self._reading], [], [], INTERVAL)
+        except OSError:
+            # Waits with a valid time failed with EINVAL on Linux 6.18; without this thread, Ctrl-C would end nothing.
+            return b""
+        return os.read(self._reading, 1000) if ready else b""
+
+    def _draw(self) -> None:
+        try:
+            self._progress = self._progress or self._begin()
+            done, of = self._at
+            self._progress.update(self._progress.task_ids[0], completed=done, total=of or None, refresh=True)
+        except OSError:
+            self._drawn = False  # the terminal is gone; Ctrl-C must still end the statement
+
+    def _erase(self) -> None:
+        if self._progress is not None:
+            with suppress(OSError):
+                self._progress.stop()
 
     def _begin(self) -> Progress:
         # 28 ms, and only long operations on a terminal need rich.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -165,6 +166,7 @@ class Terminal:
         return status, self.seen.decode()
 
     def _read(self) -> bytes:
+        assert select.select([self.fd], [], [], LONGEST)[0], self.seen
         try:
             return os.read(self.fd, 10_000)
         except OSError:
@@ -187,6 +189,7 @@ def terminal(archive: Archive, *arguments: str) -> Iterator[Terminal]:
 
 
 CTRL_C = b"\x03"
+LONGEST = 200  # seconds without output
 
 
 def test_ctrl_c_during_a_change_of_one_transaction_undoes_it(archive: Archive) -> None:
@@ -231,6 +234,35 @@ def test_ctrl_c_ends_it_while_another_program_has_the_lock(archive: Archive) -> 
             status, text = shown.end()
     assert status == 130 and "note: stopped; nothing was changed" in text
     assert archive.copy(file_id, "field1") == "YY"
+
+
+def test_ctrl_c_ends_a_statement_whose_display_has_no_terminal_any_more(archive: Archive) -> None:
+    never_ending(archive.index, archive.file("a", field1="YY"))
+    reading, writing = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "alpenhorn", *CLEAN, "--now", "--force"],
+        env={
+            **os.environ,
+            **{key: value for key, value in archive.environ.items() if value},
+            "TERM": "xterm",
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=writing,
+        start_new_session=True,  # a terminal that ended it with SIGHUP would be another case
+    )
+    os.close(writing)
+    try:
+        seen = b""
+        while b"0:00:0" not in seen:
+            seen += os.read(reading, 1000)
+        os.close(reading)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LONGEST)  # 130, or 1 because its last words cannot be written either
+    finally:
+        process.kill()
+        process.wait()
+    assert states(archive.index) == {"YY": 1}
 
 
 def test_ctrl_c_while_a_list_is_read(archive: Archive) -> None:
