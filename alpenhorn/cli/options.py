@@ -28,10 +28,28 @@ class_option = click.option(
     help="Storage class; '' means Default.",
 )
 acq_option = names_option(ACQ, "Only files of acquisition ACQ")
+
+
+OPPOSITE = {"check": "force", "force": "check"}
+
+
+def not_both(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
+    """Refuse --check with --force: the option that comes last sees the other one."""
+    if value and context.params.get(OPPOSITE[str(parameter.name)]):
+        raise click.UsageError("--check and --force cannot be used together", context)
+    return value
+
+
 check_option = click.option(
-    "-n", "--dry-run", "--check", "check", is_flag=True, help="Only show what would be done."
+    "-n",
+    "--dry-run",
+    "--check",
+    "check",
+    is_flag=True,
+    callback=not_both,
+    help="Only show what would be done.",
 )
-force_option = click.option("--force", is_flag=True, help="Do not ask for confirmation.")
+force_option = click.option("--force", is_flag=True, callback=not_both, help="Do not ask for confirmation.")
 
 
 priority_option = click.option(

@@ -12,7 +12,7 @@ from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, column, format_option, number, refuse_to_ask, size, wide_option
 from alpenhorn.cli.complete import NODE, names_option
 from alpenhorn.cli.long_work import LongWork
-from alpenhorn.cli.options import at_most_one, check_option, confirm, force_option
+from alpenhorn.cli.options import check_option, confirm, force_option
 from alpenhorn.edits.requests import allow_replacement, create_for
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.extensions.registry import remote_io
@@ -110,7 +110,6 @@ def repair(
       alpenhorn repair --node archive1
       alpenhorn repair --replace --node archive1 --file 20260722T000000Z_pilot/0001.h5
     """
-    at_most_one(check=check, force=force)
     refuse_to_ask(form, check or force, "--check or --force")
     index = app.index
     topology = topologies.load(index)

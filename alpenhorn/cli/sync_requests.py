@@ -76,7 +76,6 @@ def request_or_cancel(
         raise click.UsageError(f"give {optional}, or --cancel with --all")
     if complete and given.all_:
         raise click.UsageError(f"--all cannot be used with {optional}")
-    at_most_one(check=given.check, force=given.force)
     at_most_one(cancel=given.cancel, target=given.targets)
     at_most_one(cancel=given.cancel, priority=given.priority)
     if given.all_ and not given.cancel:

@@ -85,3 +85,15 @@ def test_the_help_of_a_group_imports_no_command(path: str) -> None:
         "alpenhorn.cli.lazy",
         "alpenhorn.cli.main",
     }
+
+
+def test_no_command_takes_check_with_force() -> None:
+    found = []
+    for path, command in walk(cli, ()):
+        if {"check", "force"} <= {option.name for option in command.params}:
+            found.append(path)
+            for order in (("--check", "--force"), ("--force", "--dry-run")):
+                done = CliRunner().invoke(cli, [*path.split(), *order])
+                assert done.exit_code == 2, path
+                assert "--check and --force cannot be used together" in done.output, path
+    assert {"file modify", "node clean", "request prioritise"} <= set(found)

@@ -10,7 +10,7 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import ACQ
 from alpenhorn.cli.deletions import DeletionOptions, delete_files
-from alpenhorn.cli.options import at_most_one, check_option, confirm, force_option
+from alpenhorn.cli.options import check_option, confirm, force_option
 from alpenhorn.edits import deletions
 from alpenhorn.errors import Refused
 from alpenhorn.index.selections import SelectionPart
@@ -38,7 +38,6 @@ def delete(app: App, name: str, check: bool, force: bool, with_files: bool) -> N
       alpenhorn acq delete 20260722T000000Z_pilot --check
       alpenhorn acq delete 20260722T000000Z_pilot --files
     """
-    at_most_one(check=check, force=force)
     found = names.acq(app.index, name)
     files, _ = listing_acqs.total(app.index, found.id)
     if files and not with_files:

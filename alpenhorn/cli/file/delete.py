@@ -8,7 +8,7 @@ import click
 
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.deletions import DeletionOptions, delete_files
-from alpenhorn.cli.options import at_most_one, check_option, force_option
+from alpenhorn.cli.options import check_option, force_option
 from alpenhorn.index.selections import SelectionPart, limited
 from alpenhorn.scan import names
 
@@ -28,7 +28,6 @@ def delete(app: App, paths: Sequence[str], check: bool, force: bool) -> None:
       alpenhorn file delete 20260722T000000Z_pilot/0001.h5 --check
       alpenhorn file delete 20260722T000000Z_pilot/0001.h5
     """
-    at_most_one(check=check, force=force)
     ids = sorted({names.file(app.index, path).id for path in paths})
     parts = limited(SelectionPart("FROM archivefile f WHERE 1 = 1", ()), (), ids, "f.id")
     delete_files(app, parts, DeletionOptions(check, force))

@@ -12,7 +12,7 @@ from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.files import facts_options
 from alpenhorn.cli.from_copy import read
-from alpenhorn.cli.options import at_most_one, confirm
+from alpenhorn.cli.options import confirm, not_both
 from alpenhorn.edits import files as edit_file
 from alpenhorn.index.connection import Index
 from alpenhorn.listings import files as listing
@@ -36,11 +36,13 @@ from alpenhorn.scan.names import FileName
     "--check",
     "check",
     is_flag=True,
+    callback=not_both,
     help="With --from-copy: only show the new length and MD5 sum.",
 )
 @click.option(
     "--force",
     is_flag=True,
+    callback=not_both,
     help="With --from-copy: replace a known length or MD5 sum, without asking for confirmation.",
 )
 @click.option("--no-reverify", is_flag=True, help="Keep the recorded states of copies.")
@@ -75,7 +77,6 @@ def modify(
         raise click.UsageError("give --md5 HASH, --size SIZE, or both, or --from-copy NODE")
     if from_copy is not None and not (md5sum is None and size_b is None):
         raise click.UsageError("--from-copy cannot be used with --md5 or --size")
-    at_most_one(check=check, force=force)
     if (check or force) and from_copy is None:
         raise click.UsageError(f"--{'check' if check else 'force'} needs --from-copy")
     index = app.index

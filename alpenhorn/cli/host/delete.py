@@ -10,7 +10,7 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import HOST
-from alpenhorn.cli.options import at_most_one, check_option, confirm, force_option
+from alpenhorn.cli.options import check_option, confirm, force_option
 from alpenhorn.edits import hosts as edit_host
 from alpenhorn.errors import Refused
 from alpenhorn.listings import storage
@@ -37,7 +37,6 @@ def delete(app: App, name: str, check: bool, force: bool, remove_nodes: bool) ->
       alpenhorn host delete alp2 --check
       alpenhorn host delete alp2 --remove-nodes
     """
-    at_most_one(check=check, force=force)
     found = names.host(app.index, name)
     nodes = storage.nodes(app.index, host_id=found.id)
     if nodes and not remove_nodes:

@@ -94,7 +94,6 @@ def clean(app: App, /, node_name: str, **options: Any) -> None:
       alpenhorn node clean field1 --cancel --acq 20260722T000000Z_pilot
     """
     given = CleanOptions(**options)
-    at_most_one(check=given.check, force=given.force)
     for name in ("at_once", "size", "targets", "include_bad"):
         shown = {"at_once": "now", "targets": "target"}.get(name, name)
         at_most_one(cancel=given.cancel, **{shown: getattr(given, name)})

@@ -10,7 +10,7 @@ from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.long_work import LongWork
 from alpenhorn.cli.node.deactivate import note_group_waiting
-from alpenhorn.cli.options import at_most_one, check_option, confirm, force_option
+from alpenhorn.cli.options import check_option, confirm, force_option
 from alpenhorn.edits import node_deletion as edit
 from alpenhorn.edits.node_deletion import NodeRemains
 from alpenhorn.listings import storage
@@ -37,7 +37,6 @@ def delete(app: App, name: str, missing_ok: bool, check: bool, force: bool) -> N
       alpenhorn node delete disk7 --dry-run
       alpenhorn node delete disk7
     """
-    at_most_one(check=check, force=force)
     found = names.node(app.index, name)
     with LongWork(app, f"Looking for copies on {name}"):
         edit.refuse_used(app.index, found, missing_ok)

@@ -11,7 +11,7 @@ from alpenhorn.cli import lost_copies, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.nodes import real_roots, root_option
-from alpenhorn.cli.options import at_most_one, check_option, confirm, force_option
+from alpenhorn.cli.options import check_option, confirm, force_option
 from alpenhorn.cli.repair import request_repairs
 from alpenhorn.coordinator.lost_media import MediumAtRoot, at_root, is_medium_of, refuse_if_there
 from alpenhorn.edits import lost as edit
@@ -43,7 +43,6 @@ def replace(app: App, name: str, root: str | None, check: bool, force: bool) -> 
       alpenhorn node replace archive2 --dry-run
       alpenhorn node replace archive2 --root /mnt/new
     """
-    at_most_one(check=check, force=force)
     index = app.index
     found = names.node(index, name)
     node = topologies.load(index).nodes[found.id]

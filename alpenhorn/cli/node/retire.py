@@ -116,7 +116,6 @@ def retire(
       alpenhorn node retire disk7 --cancel
     """
     given = RetireOptions(into, releases, cancel, lost, check, force, list_)
-    at_most_one(check=check, force=force)
     at_most_one(cancel=cancel, into=into)
     at_most_one(cancel=cancel, release=releases)
     at_most_one(list=list_, cancel=cancel, dry_run=check)

@@ -79,7 +79,6 @@ def verify(app: App, /, node_name: str, **options: Any) -> None:
       alpenhorn node verify archive1 --cancel --healthy --file-list seen.txt
     """
     given = VerifyOptions(**options)
-    at_most_one(check=given.check, force=given.force)
     at_most_one(cancel=given.cancel, all=given.all_)
     if given.cancel:
         at_most_one(corrupt=given.corrupt, healthy=given.healthy, missing=given.missing)
