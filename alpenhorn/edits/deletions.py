@@ -15,6 +15,7 @@ from alpenhorn.index.bulk import chunks, in_chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.selections import SelectionPart
 from alpenhorn.model.events import NO_FILE
+from alpenhorn.record import priorities
 from alpenhorn.record.attempts import KINDS, succeeded
 from alpenhorn.scan import files_to_delete
 from alpenhorn.scan.names import NamedRow
@@ -62,6 +63,7 @@ def _delete(index: Index, file_ids: Sequence[int]) -> int:
     for table, ids in (("archivefilecopy", copies), ("archivefilecopyrequest", requests)):
         for kind in KINDS[table]:
             succeeded(index, kind, ids)
+    priorities.forget(index, requests)
     _detach_events(index, file_ids)
     # By node, since verifications have no index on files alone.
     for some_marks, some in in_chunks(index.values("SELECT id FROM storagenode")):

@@ -187,4 +187,8 @@ def _delete_piece(index: Index, node: NamedRow, missing_ok: bool, table: str, co
             f"DELETE FROM sync_attempt WHERE kind IN ({marks(kinds)}) AND subject_id IN (SELECT id {among})",
             (*kinds, node.id, *values),
         )
+    if table == "archivefilecopyrequest":
+        index.execute(
+            f"DELETE FROM sync_priority WHERE request_id IN (SELECT id {among})", (node.id, *values)
+        )
     return int(index.execute(f"DELETE {among}", (node.id, *values)).rowcount)

@@ -1,9 +1,10 @@
-"""Removes the priorities of requests that are done."""
+"""Removes the priorities of requests that are done or deleted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 
 STALE = """
@@ -22,3 +23,12 @@ def tidy(index: Index, group_ids: Iterable[int]) -> None:
             index.execute(STALE, (group_id,))
 
     index.retry(work)
+
+
+def forget(index: Index, request_ids: Sequence[int]) -> None:
+    """Delete the priorities of requests that are deleted; call it inside a transaction.
+
+    SQLite gives the id of a deleted request to a later one, which would get the priority.
+    """
+    for marks, some in in_chunks(request_ids):
+        index.execute(f"DELETE FROM sync_priority WHERE request_id IN ({marks})", some)

@@ -76,7 +76,9 @@ def with_all_kinds_of_rows(rows: Rows, run: Run, name: str) -> int:
     copies = [rows.copy(file_id, "one", "NN"), rows.copy(file_id, "two", "NM")]
     for kind in ("check", "delete", "source"):
         attempt(rows, kind, copies[0])
-    attempt(rows, "pull", rows.request(file_id, completed=1))
+    request = rows.request(file_id, completed=1)
+    attempt(rows, "pull", request)
+    rows.insert("sync_priority", request_id=request, group_id=1, priority=5)
     rows.request(file_id, cancelled=1)
     for node in ("one", "field"):  # on field, there is not even a row of a copy
         rows.insert("sync_verification", file_id=file_id, node_id=rows.node[node], verified=WHEN)

@@ -236,12 +236,16 @@ def test_an_empty_node_is_deleted_with_all_that_refers_to_it_and_the_history_kee
             kind,
             subject_id,
         )
+    three.insert(
+        "sync_priority", request_id=request_id, group_id=three.id("storagegroup", "safe"), priority=5
+    )
     assert "with 2 rules" in done(three.run("node", "delete", "old", "--dry-run"))
     done(three.run("node", "delete", "old", "--force"))
     for table, column in TABLES_OF_NODES:
         assert not three.all(f"SELECT 1 FROM {table} WHERE {column} = ?", node_id), table
     # A later copy or request may get the number of one that is gone.
     assert three.all("SELECT kind FROM sync_attempt") == []
+    assert three.all("SELECT priority FROM sync_priority") == []
     told = three.run("history", "--node", "old", "--format", "json").json
     assert {"imported", "requested", "released", "deleted"} <= {row["what"] for row in told}
     assert {row["node"] for row in told} == {"old"}
