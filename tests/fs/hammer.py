@@ -141,6 +141,7 @@ class NoLock(TreeLock):
 # The fields of a process's slot in the shared memory: 64-bit numbers.
 _PID, _INSIDE, _WAITING, _SINCE, _UPS, _DOWNS, _LONGEST, _VIOLATIONS, _FIELDS = range(9)
 _OUT, _UP, _DOWN = range(3)
+LONGEST = 300.0  # seconds
 
 
 class Score(NamedTuple):
@@ -159,9 +160,11 @@ def hammer(
     processes: int,
     seconds: float,
     stop_at: int | None = None,
+    least: int = 0,
 ) -> Score:
     """Let `processes` processes enter both states at random, and kill them at random, for `seconds`.
 
+    It takes longer, LONGEST at most, until each state has been entered `least` times: a busy machine is slow.
     Each looks, from inside, whether somebody living is inside the other state.  Ends early when there are
     `stop_at` violations.
     """
@@ -188,7 +191,11 @@ def hammer(
     try:
         running = [start(place) for place in range(processes)]
         end = time.monotonic() + seconds
-        while time.monotonic() < end and (stop_at is None or total(_VIOLATIONS) < stop_at):
+        last = end + LONGEST
+        while stop_at is None or total(_VIOLATIONS) < stop_at:
+            enough = min(total(_UPS), total(_DOWNS)) >= least
+            if time.monotonic() > (end if enough else last):
+                break
             # The pace of the killing; a process that ends by itself has failed and wakes us.
             victim = dice.randrange(processes)
             running[victim].join(dice.expovariate(1 / 0.005))
