@@ -29,6 +29,29 @@ WHEN = "2026-01-02 03:04:05"
 NODES = 20
 
 
+def file_as(index: Index, host: str, free_b: int | None = 10**12, factor: int = 2) -> None:
+    """Create the requests that policies want as a run of the host does, whose nodes have `free_b` bytes free."""
+    run = runs.begin(index, host, [], lambda: datetime.datetime(2026, 1, 3))
+    nodes = topology.load(index)
+    here = nodes.here(host)
+    space = Space()
+    for node in here:
+        space.open(node, free_b, 0, 0, lambda size_b: factor * size_b)
+    context: Any = SimpleNamespace(
+        index=index,
+        config=SimpleNamespace(sync=SimpleNamespace(host=host, archive_copy_count=2)),
+        topology=nodes,
+        ios=dict.fromkeys(node.id for node in here),
+        groups=dict.fromkeys(node.group_id for node in here),
+        gone={},
+        space=space,
+        run=run,
+        asked=SimpleNamespace(nodes=()),
+        whole=SimpleNamespace(swept=False),
+    )
+    file_requests(context, lambda: True)
+
+
 class Fleet:
     """An index with the nodes, each in a group of its own, and files on one archive node each.
 
@@ -40,8 +63,8 @@ class Fleet:
         self.free_b: int | None = 10**12
         self.factor = 2
         chance = random.Random(14)
-        for host in HOSTS:
-            self.do("INSERT INTO storagehost (name) VALUES (?)", host)
+        for number, host in enumerate(HOSTS, 1):
+            self.do("INSERT INTO storagehost (id, name) VALUES (?, ?)", number, host)
         for number in range(1, NODES + 1):
             self.do("INSERT INTO storagegroup (id, name) VALUES (?, ?)", number, f"n{number}")
             self.do(
@@ -99,26 +122,7 @@ class Fleet:
         return int(self.index.value("SELECT COUNT(*) FROM archivefilecopyrequest"))
 
     def _run(self, host: str) -> None:
-        run = runs.begin(self.index, host, [], lambda: datetime.datetime(2026, 1, 3))
-        nodes = topology.load(self.index)
-        here = nodes.here(host)
-        space = Space()
-        for node in here:
-            space.open(node, self.free_b, 0, 0, lambda size_b: self.factor * size_b)
-
-        context: Any = SimpleNamespace(
-            index=self.index,
-            config=SimpleNamespace(sync=SimpleNamespace(host=host, archive_copy_count=2)),
-            topology=nodes,
-            ios=dict.fromkeys(node.id for node in here),
-            groups=dict.fromkeys(node.group_id for node in here),
-            gone={},
-            space=space,
-            run=run,
-            asked=SimpleNamespace(nodes=()),
-            whole=SimpleNamespace(swept=False),
-        )
-        file_requests(context, lambda: True)
+        file_as(self.index, host, self.free_b, self.factor)
 
     def _pull(self) -> None:
         """Record all pending requests as done."""

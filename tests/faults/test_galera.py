@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import datetime
 import multiprocessing
+from collections.abc import Sequence
 from contextlib import closing
 from multiprocessing.synchronize import Barrier
+from typing import Any
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create
@@ -21,6 +23,7 @@ from alpenhorn.record.claims import claim as claim_pulls
 from alpenhorn.record.deletions import claim
 from alpenhorn.record.run import Run
 from alpenhorn.scan.deletions import pages
+from tests.coordinator.test_policies_at_size import HOSTS, Fleet, file_as
 from tests.fixtures.archive import wait_for
 from tests.fixtures.claims import wanted as want
 from tests.fixtures.rows import WHEN, Rows
@@ -31,6 +34,8 @@ FILES = 100
 ROUNDS = 12
 RELEASED = ("one", "one_too")
 KEEPER = "two"
+ONE, TWO = Evidence(minimum=1), Evidence(minimum=2)
+REQUESTED = "SELECT COUNT(*) FROM archivefilecopyrequest"
 CLAIMED = "SELECT COUNT(*) FROM sync_claim"
 # Files that one host deletes while the other pulls them from there.
 BOTH = """
@@ -44,7 +49,9 @@ def clock() -> datetime.datetime:
     return WHEN
 
 
-def host(url: str, run: Run, node: NodeFact, start: Barrier, rounds: int, alone: bool) -> None:
+def host(
+    url: str, run: Run, node: NodeFact, start: Barrier, rounds: int, alone: bool, evidence: Evidence
+) -> None:
     """Claim released copies on the node; `alone`: the mutant, which treats the server as the only one."""
     index = Index.open(url)
     for _ in range(rounds):
@@ -53,7 +60,7 @@ def host(url: str, run: Run, node: NodeFact, start: Barrier, rounds: int, alone:
         if alone:
             index._galera = False
         start.wait(60)
-        claim(index, run, node, copies, Evidence(), NOW)
+        claim(index, run, node, copies, evidence, NOW)
         start.wait(60)
     index.close()
 
@@ -71,8 +78,17 @@ def reader(url: str, run: Run, wanted: list[PullDecision], start: Barrier, round
     index.close()
 
 
-def race(urls: tuple[str, str], rounds: int, alone: bool = False, pulling: bool = False) -> list[int]:
+def race(
+    urls: tuple[str, str],
+    rounds: int,
+    alone: bool = False,
+    pulling: bool = False,
+    evidence: Evidence = TWO,
+    policy: bool = False,
+) -> list[int]:
     """Return the number of copies left of each file when two hosts claim their released copies at once.
+
+    `policy`: there is one that wants two copies.
 
     `pulling`: one of the hosts pulls from the copies of the other instead, and the numbers are those of the files that
     both of them claimed, in each round.
@@ -80,6 +96,8 @@ def race(urls: tuple[str, str], rounds: int, alone: bool = False, pulling: bool 
     index = Index.open(urls[0])
     create(index)
     rows = Rows(index)
+    if policy:
+        rows.insert("sync_policy", name="two", copies=2, sites=1, min_age=0, priority=0)
     wanted: list[PullDecision] = []
     with index.transaction():
         for name in range(FILES):
@@ -101,7 +119,7 @@ def race(urls: tuple[str, str], rounds: int, alone: bool = False, pulling: bool 
     fork = multiprocessing.get_context("fork")
     start = fork.Barrier(len(RELEASED) + 1)
     hosts = [
-        fork.Process(target=host, args=(url, run, node, start, rounds, alone))
+        fork.Process(target=host, args=(url, run, node, start, rounds, alone, evidence))
         for url, run, node in zip(urls, runs, nodes, strict=True)
     ]
     if pulling:
@@ -143,9 +161,71 @@ def race(urls: tuple[str, str], rounds: int, alone: bool = False, pulling: bool 
     return left
 
 
+def filer(url: str, host: str, start: Barrier, rounds: int, alone: bool) -> None:
+    """Create the requests that a policy wants; `alone`: the mutant, which changes a row of its own for the lock."""
+    index = Index.open(url)
+    execute = index.execute
+
+    def with_own_row(sql: str, params: Sequence[Any] = ()) -> Any:
+        return execute(sql, (f"{host}'s", *params[1:]) if params[:1] == ("policy requests",) else params)
+
+    if alone:
+        index.execute = with_own_row  # type: ignore[method-assign]
+    for _ in range(rounds):
+        start.wait(60)
+        file_as(index, host)
+        start.wait(60)
+    index.close()
+
+
+def race_of_policies(urls: tuple[str, str], rounds: int, alone: bool = False) -> list[int]:
+    """Return the number of requests in each round, after two hosts have compared all files with a policy at once."""
+    index, other = Index.open(urls[0]), Index.open(urls[1])
+    create(index)
+    Fleet(index, FILES).policy(2, 1)
+    fork = multiprocessing.get_context("fork")
+    start = fork.Barrier(3)
+    hosts = [
+        fork.Process(target=filer, args=(url, name, start, rounds, alone))
+        for url, name in zip(urls, HOSTS, strict=False)
+    ]
+    other.disconnect()
+    index.disconnect()
+    for one in hosts:
+        one.start()
+    found: list[int] = []
+    try:
+        for _ in range(rounds):
+            index.execute(
+                "SET SESSION wsrep_sync_wait = 3"
+            )  # also delete what the other server has just written
+            index.execute("DELETE FROM sync_policy_sweep")
+            index.execute("DELETE FROM archivefilecopyrequest")
+            wait_for(lambda: other.execute(REQUESTED).fetchone() == (0,), "the other server")
+            start.wait(60)
+            start.wait(60)
+            other.execute("SET SESSION wsrep_sync_wait = 1")
+            found.append(int(other.value(REQUESTED)))
+            other.execute("SET SESSION wsrep_sync_wait = 0")
+        for one in hosts:
+            one.join(60)
+            assert one.exitcode == 0
+    finally:
+        for one in hosts:
+            one.kill()
+            one.join()
+        other.close()
+        index.close()
+    return found
+
+
 def test_two_hosts_that_delete_through_two_servers_leave_the_minimum(galera_urls: tuple[str, str]) -> None:
     """Fault 14."""
     assert race(galera_urls, ROUNDS) == [2] * ROUNDS * FILES
+
+
+def test_a_policy_that_wants_more_than_the_minimum_is_kept_as_well(galera_urls: tuple[str, str]) -> None:
+    assert race(galera_urls, ROUNDS, evidence=ONE, policy=True) == [2] * ROUNDS * FILES
 
 
 def test_the_same_race_without_a_row_in_common_loses_copies(galera_urls: tuple[str, str]) -> None:
@@ -159,6 +239,14 @@ def test_a_copy_is_not_deleted_while_it_is_read_through_another_server(galera_ur
 
 def test_the_same_without_a_row_in_common_deletes_what_is_read(galera_urls: tuple[str, str]) -> None:
     assert max(race(galera_urls, 5 * ROUNDS, alone=True, pulling=True)) > 0
+
+
+def test_two_hosts_request_what_a_policy_wants_once(galera_urls: tuple[str, str]) -> None:
+    assert race_of_policies(galera_urls, ROUNDS) == [FILES] * ROUNDS
+
+
+def test_the_same_without_a_row_in_common_requests_too_much(galera_urls: tuple[str, str]) -> None:
+    assert max(race_of_policies(galera_urls, 5 * ROUNDS, alone=True)) > FILES
 
 
 def test_a_cluster_is_distinguished_from_a_single_server(
