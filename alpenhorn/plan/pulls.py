@@ -171,8 +171,10 @@ class PullPlanner:
         if fact.file_id in under_way:
             return PullDecision(fact, Choice.WAIT, Code.OTHER_REQUEST_BRINGS_FILE())
         self._path = path = f"{fact.acq}/{fact.name}"
+        self.space.decide()
         node_id = route.group.choose(pull, self)
         if isinstance(node_id, Refusal):
+            self.space.refused()
             return _refused(fact, node_id)
         node = self.nodes[node_id]
         for at, found in fact.found:
