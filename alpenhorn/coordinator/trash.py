@@ -91,13 +91,19 @@ class Trashes:
         return tasks
 
     def _room_for_pulls(self) -> list[Task]:
-        """Return the tasks that make room for pulls which lacked it."""
+        """Return the tasks that make room for pulls which lacked bytes or inodes."""
         tasks = []
-        for node_id in self._due:
-            if node_id not in self._emptying and node_id not in self.context.gone:
-                short_b = self.context.space.take_short(node_id)
-                if short_b > 0:
-                    tasks += self._make_room(self.context.node(node_id), short_b)
+        for node_id, found in self._due.items():
+            if node_id in self._emptying or node_id in self.context.gone:
+                continue
+            short_b = self.context.space.take_short(node_id)
+            if short_b > 0:
+                tasks += self._make_room(self.context.node(node_id), short_b)
+            elif node_id in self.context.planner.without_inodes and found.kept:
+                # How many are needed is not known; the next round empties the next one.
+                self._emptying.add(node_id)
+                node = self.context.node(node_id)
+                tasks.append(self._task(node, EmptyJob(node, found.kept[:1]), BATCH_FILES))
         return tasks
 
     def _make_room(self, node: NodeFact, room_b: float) -> list[Task]:
