@@ -67,6 +67,14 @@ WORK = (
         "alpenhorn.coordinator.pulls:Pulls",
         "alpenhorn.coordinator.preview:pulls",
     ),
+    # After the pulls, which find out how much room they lack.
+    WorkKind(
+        "trash",
+        (TaskKind.TRASH,),
+        "alpenhorn.scan.work:trash",
+        "alpenhorn.coordinator.trash:Trashes",
+        "alpenhorn.coordinator.preview:trash",
+    ),
 )
 
 NAMES = tuple(work.name for work in WORK)
@@ -94,6 +102,9 @@ JOBS = {
     "ImportJob": Handler("alpenhorn.workers.import_files:import_files", ("report",)),
     "TapeJob": Handler("alpenhorn.workers.tape:tape", ("report",)),
     "DeleteJob": Handler("alpenhorn.workers.delete:delete", ("report", "transfer", "silent")),
+    "RestoreJob": Handler("alpenhorn.workers.trash:restore", ("report",)),
+    "EmptyJob": Handler("alpenhorn.workers.trash:empty", ("report",)),
+    "LookIntoTrashJob": Handler("alpenhorn.workers.trash:look", ("report",)),
     "CheckJob": Handler("alpenhorn.workers.check:check", ("report",)),
     "PullJob": Handler("alpenhorn.workers.pull:pull_from", ("stage", "transfer", "report", "deadline")),
     "CompareJob": Handler("alpenhorn.workers.manifest:compare", ("report",)),

@@ -421,6 +421,34 @@ class Code(_Codes):
     """The file system refused the deletion."""
     REMOVAL_NOT_FLUSHED = "removal-not-flushed", "the deletion cannot be flushed to disk: {why}"
     """The file may reappear after a power failure, so it is not recorded as deleted."""
+    NOT_MOVED_TO_TRASH = (
+        "not-moved-to-trash",
+        "cannot move {path} to the trash {trash}: {why}; correct that, or set sync.trash to 0 to delete files at once",
+    )
+    """The file stays, since it could not be brought back otherwise."""
+    DELETED_PAST_TRASH = (
+        "deleted-past-trash",
+        "deleted on {node} and not moved to the trash: {why}",
+    )
+    """The file was on another file system than the trash, or there was no room for the trash's directories."""
+    TRASH_UNUSABLE = "trash-unusable", "the trash of {node} cannot be used: {why}"
+    """Nothing can be brought back from there, and it is not emptied."""
+    TRASH_NOT_EMPTIED = "trash-not-emptied", "the trash of {node} cannot be emptied: {why}"
+    """A batch is left; the next run tries again."""
+    MOUNTED_IN_TRASH = "mounted-in-trash", "another file system is mounted at {name}"
+    """Nothing outside of the trash is deleted; unmount it."""
+    NOT_IN_TRASH = "not-in-trash", "{path} is not in the trash any more"
+    """It was deleted, or the disk was exchanged."""
+    NOT_UNDELETED = "not-undeleted", "not brought back from the trash of {node}"
+    """The path is occupied, the file is not in the trash any more, or it cannot be moved."""
+    UNDELETED = "undeleted", "brought back from the trash; to be read in full"
+    """Somebody asked for it with `alpenhorn file undelete` or `node undelete`."""
+    UNDELETION_WANTED = "undeletion-wanted", "to be brought back from the trash"
+    """The next run moves the file back to its path, unless something is there."""
+    TRASH_TIME_OVER = "trash-time-over", "was in the trash for longer than sync.trash"
+    """The next run deletes the file for good."""
+    COPY_THERE_AGAIN = "copy-there-again", "the node has a copy again"
+    """Nothing is brought back from the trash over it."""
     KEEPERS_NOT_AS_RECORDED = (
         "keepers-not-as-recorded",
         "too few of the other copies are as recorded: {failing}",

@@ -26,7 +26,7 @@ from alpenhorn.cli.files import ids
 from alpenhorn.cli.long_work import LongWork
 from alpenhorn.cli.options import confirm
 from alpenhorn.cli.run_columns import RUN_COLUMNS, RunLine, condition_document, run_document
-from alpenhorn.cli.times import Duration, TimeOrDuration
+from alpenhorn.cli.times import Duration, TimeOrDuration, start
 from alpenhorn.cli.usage_hints import HintingCommand, RightForm
 from alpenhorn.coordinator.run_states import RunState, run_states
 from alpenhorn.edits.history import prune as prune_old
@@ -190,20 +190,11 @@ def history(
         raise click.UsageError("--force needs --prune")
     if run_id == NEWEST:
         run_id = scan.last_run(app.index)
-    moment = _moment(app, since)
+    moment = start(app, since)
     if path is None and node_name is None and run_id is None:
         _runs(app, moment, listing._replace(limit=listing.limit or RUNS))
     else:
         _events(app, path, node_name, run_id, moment, listing._replace(limit=listing.limit or EVENTS))
-
-
-def _moment(app: App, since: datetime | timedelta | None) -> datetime | None:
-    if not isinstance(since, timedelta):
-        return since
-    try:
-        return (app.now() - since).replace(microsecond=0)
-    except OverflowError:  # before year 1
-        return None
 
 
 def _runs(app: App, since: datetime | None, listing: ListOptions) -> None:

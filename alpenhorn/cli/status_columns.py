@@ -96,6 +96,7 @@ def node_columns(wide: bool) -> tuple[ListingColumn, ...]:
         column("missing", value=_of("missing")),
         column("suspect", value=_of("suspect")),
         column("mendable", value=_of("mendable")),
+        column("trash", value=_of("trashed")),
         column("verified", value=_of("verified")),
         column("away_since", value=lambda line: line.status.away and line.status.away.since),
         column("items", value=lambda line: len(line.items)),

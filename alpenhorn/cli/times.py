@@ -58,3 +58,13 @@ class TimeOrDuration(click.ParamType["datetime | timedelta"]):
                 param,
                 ctx,
             )
+
+
+def start(app: App, since: datetime | timedelta | None) -> datetime | None:
+    """Return the start of a period that ends now, given as its start or its duration; None for no start."""
+    if not isinstance(since, timedelta):
+        return since
+    try:
+        return (app.now() - since).replace(microsecond=0)
+    except OverflowError:  # before year 1
+        return None

@@ -14,7 +14,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import Group, Node
 from alpenhorn.model.links import LookTotals
-from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.nodes import NodeFact, TrashBatch
 from alpenhorn.model.tasks import Done, Task, TaskKind
 from alpenhorn.plan.limits import Limits
 from alpenhorn.plan.pulls import PullPlanner
@@ -92,7 +92,8 @@ class Context:
     """The state of one round.
 
     `ios`: the storage objects of the nodes that are worked on, by node id; `groups`: those of their groups.  `free_b`:
-    free bytes at the start of the round, None if unknown.  `changed`: something made new work possible.  `clock`
+    free bytes at the start of the round, None if unknown.  `trash`: what is in the trash of nodes, by node id;
+    nodes of which that is unknown are left out.  `changed`: something made new work possible.  `clock`
     returns naive UTC.  `withdraw` removes queued tasks for which the given function returns false; `interrupt` asks a
     running task to end early; `activity` returns what the workers do.
 
@@ -118,6 +119,7 @@ class Context:
         report: Report,
         limits: Limits,
         free_b: dict[int, int | None],
+        trash: dict[int, tuple[TrashBatch, ...]],
         whole: WholeRun,
         withdraw: Callable[[Callable[[Task], bool]], None],
         interrupt: Callable[[Task], None],
@@ -136,6 +138,7 @@ class Context:
         self.report = report
         self.limits = limits
         self.free_b = free_b
+        self.trash = trash
         self.whole = whole
         self.withdraw = withdraw
         self.interrupt = interrupt

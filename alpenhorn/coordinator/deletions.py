@@ -18,7 +18,7 @@ from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, Dele
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Blame, Done, Fate, Task, TaskKind, Verdict
 from alpenhorn.plan.batches import delete_task, delete_tasks
-from alpenhorn.plan.deletions import keepers, row_fault, spare_keepers
+from alpenhorn.plan.deletions import keepers, lacking_b, row_fault, spare_keepers
 from alpenhorn.reasons import Code, Reason, about, code_of, headed
 from alpenhorn.record import deletions
 from alpenhorn.record.claims import LEASE
@@ -136,8 +136,17 @@ class Deletions:
         looked_at = sorted({node_id for file in files for node_id in file.keepers} & nodes.keys())
         here = [nodes[id] for id in looked_at if nodes[id].host == context.config.sync.host]
         remote = [nodes[id] for id in looked_at if nodes[id].host != context.config.sync.host]
-        job = DeleteJob(work.node, tuple(files), tuple(here), expires, tuple(remote))
+        job = DeleteJob(work.node, tuple(files), tuple(here), expires, tuple(remote), self._batch(work.node))
         return delete_task(job, context.limits, _seconds(job))
+
+    def _batch(self, node: NodeFact) -> str:
+        """Return the name of a new batch of the node's trash, "" if files are not moved there."""
+        context = self.context
+        if not (context.config.sync.trash and context.ios[node.id].keeps_trash):
+            return ""
+        from alpenhorn.model.trash import batch_name  # few hosts keep deleted files
+
+        return batch_name(context.index.now(), context.run.id, next(context.whole.stages))
 
     def _unqueue(self, job: DeleteJob) -> None:
         for file in job.files:
@@ -164,11 +173,18 @@ class Deletions:
             context.index,
             node,
             evidence(context.config.sync, context.gone),
-            context.free_b.get(node.id),
+            self._free_b(node),
             context.posix_now(),
             context.run.id,
             make_room=node.id not in context.whole.relieved,
         )
+
+    def _free_b(self, node: NodeFact) -> int | None:
+        """Return the free bytes of a node; if they are too few, with those in its trash, which is emptied first."""
+        free_b = self.context.free_b.get(node.id)
+        if free_b is None or not self.context.trash.get(node.id) or lacking_b(node, free_b) <= 0:
+            return free_b
+        return free_b + self.context.space.trash_b(node.id)
 
     def _claim(self, work: _Work, wanted: list[DeletionFact]) -> tuple[bool, list[DeletionFact]]:
         """Claim copies within the limit; return whether the node is an archive node, and the copies as before."""
@@ -234,7 +250,16 @@ class Deletions:
         fences = {file.file_id: self._fences.pop((job.node.id, file.file_id)) for file in job.files}
         looked_at = (*job.keepers, *job.remote)
         deletions.settle(
-            context.index, context.run, job.node, outcome.results, untouched, why, blame, fences, looked_at
+            context.index,
+            context.run,
+            job.node,
+            outcome.results,
+            untouched,
+            why,
+            blame,
+            fences,
+            looked_at,
+            job.trash,
         )
         if outcome.expired:
             context.changed = True  # the next round decides the rest again
@@ -251,6 +276,10 @@ class Deletions:
                 deleted[node.id] = deleted.get(node.id, 0) + (not result.file.by_rule)
                 tally.done += 1
                 tally.bytes += result.freed_b
+                if result.past_trash:
+                    report.warnings.add(
+                        Code.DELETED_PAST_TRASH(node=node.name, why=result.past_trash), result.file.path
+                    )
             elif result.verdict is Verdict.MISSING:
                 tally.done += 1
                 # A suspect copy was probably deleted by a killed run, which needs no warning.
@@ -298,6 +327,7 @@ def _file(fact: DeletionFact) -> DeleteFile:
         fact.has_file,
         fact.by_rule,
         since=fact.since,
+        for_room=fact.wants_file == WantsFile.MAYBE,
     )
 
 

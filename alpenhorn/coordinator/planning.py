@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from alpenhorn.config import Config
@@ -46,14 +47,29 @@ def group_ios(topology: Topology, nodes: Sequence[NodeFact], report: Report) -> 
     return groups
 
 
-def open_space(index: Index, ios: Mapping[int, Node], free_b: Mapping[int, int | None], run_id: int) -> Space:
-    space = Space()
+def open_space(
+    index: Index,
+    ios: Mapping[int, Node],
+    free_b: Mapping[int, int | None],
+    run_id: int,
+    trashed: Container[int] = (),
+    counts_trash: bool = False,
+) -> Space:
+    """Begin the account of space.  `trashed`: the nodes with anything in their trash; `counts_trash`: see Space."""
+    space = Space(counts_trash)
     claimed = reserved_by_others(index, ios, run_id, index.now())
     for node_id, io in ios.items():
         # The sum reads every copy of a node, and is needed only for a limit.
         total = stored_bytes(index, node_id) if io.node.max_total_gb is not None else 0
-        space.open(io.node, free_b.get(node_id), total, claimed.get(node_id, 0), reserved(io))
+        trash_b = partial(bytes_in_trash, index, node_id) if node_id in trashed else None
+        space.open(io.node, free_b.get(node_id), total, claimed.get(node_id, 0), reserved(io), trash_b)
     return space
+
+
+def bytes_in_trash(index: Index, node_id: int) -> int:
+    from alpenhorn.scan import trash  # few nodes have one
+
+    return trash.total_b(index, node_id)
 
 
 def open_inodes(answers: Mapping[int, ProbeOutcome], nodes: Iterable[int]) -> Inodes:

@@ -81,7 +81,7 @@ class _Filing:
 
         def order(node_id: int) -> tuple[bool, int]:
             here = node_id in ios and node_id not in gone
-            return not here, -(self.context.space.left_b(node_id) or 0) if here else 0
+            return not here, -(self.context.space.usable_b(node_id) or 0) if here else 0
 
         return {group: tuple(sorted(ids, key=order)) for group, ids in receivers(self.nodes.values()).items()}
 
@@ -97,17 +97,15 @@ class _Filing:
         """Return the bytes that a group can take beside what is requested already."""
         if group not in self.room:
             node_id = self.receivers[group][0]
-            if (
-                self.context.space.obstacle(node_id, ANY_LENGTH) is None
-            ):  # a class that reserves nothing, as of tapes
+            if self.context.space.usable(node_id, ANY_LENGTH):  # a class that reserves nothing, as of tapes
                 self.room[group] = ANY_LENGTH
             else:
                 _, coming = pending_total(self.context.index, [group])
-                self.room[group] = (self.context.space.left_b(node_id) or 0) - coming
+                self.room[group] = (self.context.space.usable_b(node_id) or 0) - coming
         return self.room[group]
 
     def _fits(self, group: int, size_b: int) -> bool:
-        return self.context.space.obstacle(self.receivers[group][0], size_b) is None
+        return self.context.space.usable(self.receivers[group][0], size_b)
 
     def work(self) -> None:
         index = self.context.index
@@ -148,9 +146,7 @@ class _Filing:
             for node in sorted(self.nodes.values(), key=lambda node: node.id)
         ]
         with_room = sorted(
-            group
-            for group in self.to.open
-            if self.context.space.obstacle(self.receivers[group][0], 1) is None
+            group for group in self.to.open if self.context.space.usable(self.receivers[group][0], 1)
         )
         wanted = [
             (*policy[:7], sorted(policy.groups), policy.required)

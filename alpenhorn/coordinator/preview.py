@@ -23,11 +23,12 @@ from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.kinds import WORK, load
 from alpenhorn.model.copies import WantsFile
 from alpenhorn.model.deletions import DeletionFact
-from alpenhorn.model.nodes import MARKER, NodeFact, ProbeOutcome
+from alpenhorn.model.nodes import MARKER, NodeFact, ProbeOutcome, TrashBatch
 from alpenhorn.model.pulls import PullFact
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.checks import CheckPlan
 from alpenhorn.plan.checks import choose as choose_checks
+from alpenhorn.plan.deletions import lacking_b
 from alpenhorn.plan.pulls import Choice, PullDecision, PullPlanner
 from alpenhorn.plan.sources import Troubles
 from alpenhorn.reasons import Code, Reason, code_of, headed, within
@@ -115,7 +116,7 @@ class Probed(NamedTuple):
     """The state that a run would find.
 
     `selected`: the requested nodes; `workable`: those of them that answer; `ios` and `free_b`: their storage objects
-    and free space, None if unknown.
+    and free space, None if unknown; `trash`: what is in the trash of those that have one.
     """
 
     topology: topologies.Topology
@@ -124,6 +125,7 @@ class Probed(NamedTuple):
     workable: list[NodeFact]
     ios: dict[int, Node]
     free_b: dict[int, int | None]
+    trash: dict[int, tuple[TrashBatch, ...]]
     report: Report
 
 
@@ -158,12 +160,13 @@ def probe(index: Index, pool: Pool, config: Config, asked: Asked) -> Probed:
     ios = {node.id: all_ios[node.id] for node in workable}
     groups = group_ios(topology, workable, report)
     free_b = {node.id: answers[node.id].free_b for node in workable}
-    space = open_space(index, ios, free_b, NO_RUN)
+    trashed = {node.id: batches for node in workable if (batches := answers[node.id].trash)}
+    space = open_space(index, ios, free_b, NO_RUN, trashed, counts_trash=True)
     inodes = open_inodes(answers, ios)
     troubles = Troubles(absent=faults)
     hold_back(index, config.sync.host, troubles)
     planner = make_planner(topology, config, ios, groups, space, troubles, inodes)
-    return Probed(topology, planner, selected, workable, ios, free_b, report)
+    return Probed(topology, planner, selected, workable, ios, free_b, trashed, report)
 
 
 def _initialised_first(index: Index, node: NodeFact, answer: ProbeOutcome | None) -> bool:
@@ -319,6 +322,8 @@ def deletions(here: Preview) -> Iterator[Item]:
     relied_on = evidence(config, found.planner.troubles.absent)
     for node in found.workable:
         free_b = found.free_b[node.id]
+        if free_b is not None and lacking_b(node, free_b) > 0:
+            free_b += found.planner.space.trash_b(node.id)
         chosen, counted = (Deletable(here.index, node, relied_on, free_b, here.now, NO_RUN) for _ in range(2))
         unlimited = here.asked.allow_mass_delete or node.releases or not chosen
         braked = "" if unlimited else apply_limit(counted, config, 0).line
@@ -335,6 +340,25 @@ def deletions(here: Preview) -> Iterator[Item]:
 def _delete_item(node: NodeFact, fact: DeletionFact, planned: bool, why: Reason) -> Item:
     line = Line("delete", node.name, "", planned, why)
     return Item(line, f"{fact.acq}/{fact.name}", fact.size_b, None)
+
+
+def trash(here: Preview) -> Iterator[Item]:
+    index, keep = here.index, here.config.sync.trash
+    if not (here.found.trash or keep):
+        return
+    from alpenhorn.plan.trash import due  # few hosts keep deleted files
+    from alpenhorn.scan import trash as rows
+
+    for node in here.found.workable:
+        back = Line("trash", node.name, "", True, Code.UNDELETION_WANTED())
+        for page in rows.asked(index, node.id, PAGE):
+            for one in page:
+                yield Item(back, one.file.path, one.file.size_b, None)
+        batches = here.found.trash.get(node.id, ())
+        over = Line("trash", node.name, "", True, Code.TRASH_TIME_OVER())
+        for name in due(batches, keep, posix(index.now()), here.now).expired:
+            for file in rows.in_batch(index, node.id, name):
+                yield Item(over, file.path, file.size_b, None)
 
 
 def pulls(here: Preview) -> Iterator[Item]:

@@ -369,7 +369,8 @@ class _Session:
         ios = {node.id: self.found.ios[node.id] for node in here}
         groups = group_ios(topology, here, self.report)
         free_b = {node.id: self.found.answers[node.id].free_b for node in here}
-        space = open_space(self.index, ios, free_b, self.run.id)
+        trash = {node.id: found for node in here if (found := self.found.answers[node.id].trash) is not None}
+        space = open_space(self.index, ios, free_b, self.run.id, [id for id in trash if trash[id]])
         inodes = open_inodes(self.found.answers, ios)
         planner = make_planner(topology, config, ios, groups, space, self.troubles, inodes)
         limits = Limits(
@@ -389,6 +390,7 @@ class _Session:
             report=self.report,
             limits=limits,
             free_b=free_b,
+            trash=trash,
             whole=self.whole,
             withdraw=self._withdraw,
             interrupt=self.pool.interrupt,
@@ -426,7 +428,8 @@ class _Session:
         """
         nodes = [io.node for io in context.ios.values()]
         tape = any(isinstance(io, TapeNode) for io in context.ios.values())
-        place = Place(nodes, list(context.groups), tape)
+        keeps_trash = self.config.sync.trash > 0
+        place = Place(nodes, list(context.groups), tape, any(context.trash.values()), keeps_trash)
         wanted = [work for work in WORK if self.asked.wants(work.name)]
         there = [work for work in wanted if load(work.pending)(self.index, place)]
         lists: dict[TaskKind, Worklist] = {}

@@ -29,6 +29,7 @@ ABOUT_FILES = (
     "sync_file_claim",
     "sync_pin",
     "sync_restore",
+    "sync_trash",
 )
 
 

@@ -25,6 +25,7 @@ LARGE = (
     ("archivefilecopyrequest", "node_from_id", "id"),
     ("archivefileimportrequest", "node_id", "id"),
     ("sync_verification", "node_id", "file_id"),
+    ("sync_trash", "node_id", "id"),
 )
 SMALL = (
     ("storagetransferaction", "node_from_id"),
@@ -44,11 +45,15 @@ MISSING = """
 
 
 class NodeRemains(NamedTuple):
-    """What goes with a node: numbers of pending requests from it, of its rules, and of pending import requests."""
+    """What goes with a node: numbers of pending requests from it, of its rules, and of pending import requests.
+
+    `trashed`: number of deleted files in its trash, which stay on the disk.
+    """
 
     requests: int
     rules: int
     imports: int
+    trashed: int
 
 
 class _Node(NamedTuple):
@@ -68,7 +73,8 @@ def remains(index: Index, node: NamedRow) -> NodeRemains:
     imports = index.value(
         "SELECT COUNT(*) FROM archivefileimportrequest WHERE node_id = ? AND completed = 0", (node.id,)
     )
-    return NodeRemains(requests, rules, imports)
+    trashed = index.value("SELECT COUNT(*) FROM sync_trash WHERE node_id = ?", (node.id,))
+    return NodeRemains(requests, rules, imports, trashed)
 
 
 def refuse_used(index: Index, node: NamedRow, missing_ok: bool, *, lock: bool = False) -> None:

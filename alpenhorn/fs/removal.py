@@ -1,4 +1,4 @@
-"""Look at files of a storage, and remove them, on that storage only.
+"""Look at files of a storage, and remove them or move them to its trash, on that storage only.
 
 Files are found relative to a descriptor of the root in which the marker was read.  If another file system is
 mounted over the root meanwhile, or a directory is replaced by a symbolic link, nothing there is touched.
@@ -17,6 +17,7 @@ from alpenhorn.fs.abilities import alias, folds
 from alpenhorn.fs.directories import prune
 from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.paths import TreeOpener, check_relative, kind
+from alpenhorn.fs.trash import BatchWriter, FileReplaced
 from alpenhorn.fs.tree_lock import TreeLock
 from alpenhorn.reasons import Code, Reason
 
@@ -106,6 +107,7 @@ class Removal(OpenRoot):
 
     def __init__(self, root: str, check: Callable[[int], None]) -> None:
         super().__init__(root, check)
+        self._path = root
         self._directories: dict[str, None] = {}
         self._listed: dict[str, frozenset[str]] = {}
         try:
@@ -115,13 +117,24 @@ class Removal(OpenRoot):
             self.close()
             raise
 
+    def trash(self, batch: str) -> BatchWriter:
+        """Return an object that moves files into a new batch of the trash; it is closed with this one."""
+        writer = BatchWriter(self._root, self._path, batch)
+        self._at_end.callback(writer.close)
+        return writer
+
     def remove(
-        self, path: str, size_b: int | None, decide: Callable[[DirectoryEntry], None] = accept
+        self,
+        path: str,
+        size_b: int | None,
+        decide: Callable[[DirectoryEntry], None] = accept,
+        trash: BatchWriter | None = None,
     ) -> os.stat_result:
         """Remove a regular file, and return its status.
 
-        `decide` is called just before, and keeps the file by raising an exception.  `size_b` and exceptions:
-        as for `look`, and OSError if the file cannot be removed.
+        `decide` is called just before, and keeps the file by raising an exception.  `trash`: the file is moved there,
+        unless its file system does not allow that.  `size_b` and exceptions: as for `look`, and OSError or NotTrashed
+        if the file cannot be removed.
         """
         directory, name = self._below.parent(check_relative(path))
         if self._folds and (other := alias(self._root, path, self._listed)):
@@ -132,7 +145,11 @@ class Removal(OpenRoot):
         # The file may have been replaced during `decide`, which can wait for other storage.
         if _look(directory, name, size_b).inode != entry.inode:
             raise FileDiffers(Code.FILE_REPLACED_MEANWHILE())
-        os.unlink(name, dir_fd=directory)
+        try:
+            if trash is None or not trash.take(path, directory, name, entry.inode):
+                os.unlink(name, dir_fd=directory)
+        except FileReplaced as error:
+            raise FileDiffers(error.reason) from None
         return entry.status
 
     def exists(self, path: str) -> bool:

@@ -496,6 +496,28 @@ class SyncPriority(SyncTable):
         indexes = ((("group_id", "priority", "request_id"), False),)
 
 
+class SyncTrash(SyncTable):
+    """A deleted file that is still in the trash of a node, ROOT/.alpenhorn/trash/BATCH/ACQ/NAME.
+
+    `file_id` 0: the batch holds files that the index does not know.  `trashed`: when it was deleted, by the server's
+    clock; `size_b`: bytes that it takes on the medium; `asked`: when somebody asked for its return, null if nobody did.
+    """
+
+    node_id = pw.IntegerField()
+    file_id = pw.IntegerField()
+    batch = pw.CharField(max_length=64)
+    trashed = pw.DateTimeField()
+    size_b = pw.BigIntegerField()
+    asked = pw.DateTimeField(null=True)
+
+    class Meta:
+        indexes = (
+            (("node_id", "batch", "file_id"), True),
+            (("file_id", "node_id"), False),
+            (("node_id", "asked"), False),
+        )
+
+
 class SyncEvent(SyncTable):
     """The history of copies: event and reason.  Rows are only added."""
 
@@ -548,4 +570,5 @@ SYNC_TABLES: tuple[type[TableModel], ...] = (
     SyncRetirementGroup,
     SyncDeletedNode,
     SyncPriority,
+    SyncTrash,
 )

@@ -23,6 +23,7 @@ from alpenhorn.reasons import Code, Reason, Why
 
 if TYPE_CHECKING:
     from alpenhorn.fs.moving import Moving
+    from alpenhorn.fs.trashed import Trash
     from alpenhorn.model.tape import TapeState
 
 PROBE_SECONDS = 30.0
@@ -117,9 +118,13 @@ class Node(ABC):
     StorageError if the storage as a whole cannot be used, and UnsafePath for a path that leads out of it.
 
     `known`: the names of the settings; any other is reported.  None: report none.
+
+    `keeps_trash`: deleted files may be moved to a trash on the storage, because that costs nothing and a later deletion
+    there frees their space.
     """
 
     known: frozenset[str] | None = None
+    keeps_trash = False
 
     def __init__(self, node: NodeFact, settings: Mapping[str, Any]) -> None:
         self.node = node
@@ -188,6 +193,12 @@ class Node(ABC):
     @abstractmethod
     def removal(self) -> Removal:
         """Return an object that removes files from this storage; raises StorageError unless it is the right one."""
+
+    def trash(self) -> Trash:
+        """Return the trash of this storage; raises StorageError unless it is the right storage."""
+        from alpenhorn.fs.trashed import Trash  # few nodes have one
+
+        return Trash(self.root, lambda root: self.check())
 
     def open_root(self) -> OpenRoot:
         """Return the opened root, to look at files; raises StorageError unless it is the right storage."""

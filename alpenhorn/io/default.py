@@ -17,6 +17,7 @@ from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PARTS, PRIVATE, Stage
 from alpenhorn.fs.removal import OpenRoot, Removal
 from alpenhorn.fs.syscalls import flush, rename_new
+from alpenhorn.fs.trash import NAME as TRASH
 from alpenhorn.fs.tree_lock import LOCK_NAME, probe_locks
 from alpenhorn.io.base import (
     MARKER_BYTES,
@@ -36,6 +37,7 @@ from alpenhorn.transfer.methods import BY_SETTING
 
 if TYPE_CHECKING:
     from alpenhorn.fs.moving import Moving
+    from alpenhorn.fs.trashed import Trash
 
 MOST_RESERVED = 1000  # times a file's length
 PART_SECONDS = 14 * 86_400  # longer than the longest back-off
@@ -50,6 +52,7 @@ class DefaultNode(Node):
     """
 
     known = frozenset({"reserve_factor", "jobs", "method", "bwlimit"})
+    keeps_trash = True
 
     def __init__(self, node: NodeFact, settings: Mapping[str, Any]) -> None:
         super().__init__(node, settings)
@@ -201,7 +204,9 @@ class DefaultNode(Node):
                 left = [
                     entry.name
                     for entry in entries
-                    if entry.is_dir(follow_symlinks=False) and not _is_live_part(private, entry.name)
+                    if entry.is_dir(follow_symlinks=False)
+                    and entry.name != TRASH
+                    and not _is_live_part(private, entry.name)
                 ]
             if left:
                 import shutil  # 2 ms, and most runs have nothing to remove
@@ -220,6 +225,11 @@ class DefaultNode(Node):
         from alpenhorn.fs.moving import Moving  # only a node with top_acq moves files
 
         return Moving(self.root, self._check_directory)
+
+    def trash(self) -> Trash:
+        from alpenhorn.fs.trashed import Trash  # few nodes have one
+
+        return Trash(self.root, self._check_directory)
 
     def removal(self) -> Removal:
         return Removal(self.root, self._check_directory)

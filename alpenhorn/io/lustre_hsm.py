@@ -44,6 +44,7 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
     """
 
     known = LustreQuotaNode.known | {"headroom", "restore_wait", "restore_limit", "release_check_count"}
+    keeps_trash = False  # files are on tape, which a trash on the disk would not free
 
     def __init__(self, node: NodeFact, settings: Mapping[str, Any]) -> None:
         super().__init__(node, settings)

@@ -40,7 +40,8 @@ class NodeStatus(NamedTuple):
     from a good copy and are not yet.  `free_inodes`: None unless they are few.  `kept`: released copies that runs do
     not delete.  `away`: if the node may be absent, and is.  `verified`: of nodes with auto_verify, when the good copy
     that was not read for the longest time was last read; None if unknown.  `changed`: number of copies that their
-    owners changed, which are not among the corrupt ones; `example`: the path of one.
+    owners changed, which are not among the corrupt ones; `example`: the path of one.  `trashed`: number of files in its
+    trash.
     """
 
     node: storage.NodeRow
@@ -59,6 +60,7 @@ class NodeStatus(NamedTuple):
     verified: datetime | None = None
     changed: int = 0
     example: str = ""
+    trashed: int = 0
 
 
 class Lost(NamedTuple):
@@ -192,6 +194,7 @@ OLDEST = """
     WHERE c.has_file = 'Y' AND c.wants_file IN ('Y', 'M') ORDER BY v.verified LIMIT 1
 """
 IMPORTS = "SELECT node_id, COUNT(*) FROM archivefileimportrequest WHERE completed = 0 GROUP BY node_id"
+TRASHED = "SELECT node_id, COUNT(*) FROM sync_trash GROUP BY node_id"
 
 
 def status(index: Index, evidence: Evidence) -> Status:
@@ -205,6 +208,7 @@ def status(index: Index, evidence: Evidence) -> Status:
     altered = _changed(index, sorted({node_id for node_id, has in wrong if has == "X"}))
     good = _good_bytes(index, [node.id for node in rows if node.max_total_gb or node.avail_gb is not None])
     imports: dict[int, int] = dict(index.execute(IMPORTS).fetchall())
+    trashed: dict[int, int] = dict(index.execute(TRASHED).fetchall())
     outgoing: dict[str, tuple[int, int]] = {}
     incoming: dict[str, tuple[int, int]] = {}
     pending = storage.pending_transfers(index)
@@ -238,6 +242,7 @@ def status(index: Index, evidence: Evidence) -> Status:
             away=away.get(node.id),
             changed=altered[node.id].copies if node.id in altered else 0,
             example=_path(index, altered[node.id].first) if node.id in altered else "",
+            trashed=trashed.get(node.id, 0),
             verified=_oldest(index, node.id) if node.active and (node.auto_verify or 0) > 0 else None,
         )
         for node in rows

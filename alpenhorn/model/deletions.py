@@ -83,7 +83,7 @@ class DeleteFile(NamedTuple):
 
     `keepers`: ids of the nodes whose copies were counted; they are looked at before the removal.  `spare`:
     number of them that may fail while enough copies remain.  `length`: the length that the keepers' copies
-    must have; None: `size_b`, if set.  `since`: as in `CheckFile`.
+    must have; None: `size_b`, if set.  `since`: as in `CheckFile`.  `for_room`: its deletion must free its space.
     """
 
     copy_id: int
@@ -96,6 +96,7 @@ class DeleteFile(NamedTuple):
     spare: int = 0
     length: int | None = None
     since: float = inf
+    for_room: bool = False
 
 
 class DeleteJob(NamedTuple):
@@ -103,7 +104,7 @@ class DeleteJob(NamedTuple):
 
     `keepers`: nodes of this host that are keepers of any of the files; `remote`: those on other hosts, looked
     at over ssh.  `expires`: CLOCK_BOOTTIME in seconds after which the claims no longer allow removals; None:
-    never.
+    never.  `trash`: the new batch of the trash into which the files are moved; "" to delete them.
     """
 
     node: NodeFact
@@ -111,12 +112,14 @@ class DeleteJob(NamedTuple):
     keepers: tuple[NodeFact, ...] = ()
     expires: float | None = None
     remote: tuple[NodeFact, ...] = ()
+    trash: str = ""
 
 
 class DeleteResult(NamedTuple):
     """The result for one file.
 
-    `freed_b`: bytes freed on the medium.  `wrong`: (node id, reason) of keepers that differ from the index.
+    `freed_b`: bytes freed on the medium, or taken in the trash.  `wrong`: (node id, reason) of keepers that differ from
+    the index.  `trashed`: the file is in the trash.  `past_trash`: why it was deleted although it should be there.
     """
 
     file: DeleteFile
@@ -124,6 +127,8 @@ class DeleteResult(NamedTuple):
     freed_b: int = 0
     error: Why = ""
     wrong: tuple[tuple[int, Reason], ...] = ()
+    trashed: bool = False
+    past_trash: Why = ""
 
 
 class DeleteOutcome(NamedTuple):

@@ -118,6 +118,16 @@ class IdentityJob(NamedTuple):
     anew: bool = False
 
 
+class TrashBatch(NamedTuple):
+    """A batch of deleted files on a disk (`alpenhorn.model.trash`).
+
+    `modified`: POSIX seconds, when its directory was last changed, by the host's clock.
+    """
+
+    name: str
+    modified: float
+
+
 class ProbeOutcome(NamedTuple):
     """The outcome of a ProbeJob.
 
@@ -125,7 +135,8 @@ class ProbeOutcome(NamedTuple):
     None for no limit.  `uninitialised`: the root exists without a marker.  `owner`: the other node that the
     root is marked as, "" for none.  `warning`: a problem to report although the node can be used.
     `manifest`: the token of the manifest on it, "" for none.  `identity`: the contents of its identity file,
-    None without one.  `place`: device and inode of the root, None if unknown.
+    None without one.  `place`: device and inode of the root, None if unknown.  `trash`: what is in its trash,
+    None if unknown.
     """
 
     node_id: int
@@ -138,6 +149,7 @@ class ProbeOutcome(NamedTuple):
     identity: Identity | None = None
     place: tuple[int, int] | None = None
     free_files: int | None = None
+    trash: tuple[TrashBatch, ...] | None = ()
 
 
 class InitOutcome(NamedTuple):

@@ -35,6 +35,7 @@ class TaskKind(StrEnum):
     IDENTITY = "identity"
     LOOK = "look"
     SEPARATE = "separate"
+    TRASH = "trash"
 
     @property
     def changes(self) -> bool:
@@ -43,7 +44,15 @@ class TaskKind(StrEnum):
 
 
 _CHANGING = frozenset(
-    {TaskKind.PULL, TaskKind.DELETE, TaskKind.IMPORT, TaskKind.CHECK, TaskKind.TAPE, TaskKind.SEPARATE}
+    {
+        TaskKind.PULL,
+        TaskKind.DELETE,
+        TaskKind.IMPORT,
+        TaskKind.CHECK,
+        TaskKind.TAPE,
+        TaskKind.SEPARATE,
+        TaskKind.TRASH,
+    }
 )
 
 

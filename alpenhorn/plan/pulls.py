@@ -120,6 +120,7 @@ class PullPlanner:
         self._under_way: dict[int, dict[int, str]] = {}  # group id: file ids, with their paths
         self._paths: dict[int, set[str]] = {}  # node id: paths of files being pulled
         self._routes: dict[tuple[int, int], Route | Refusal] = {}
+        self.without_inodes: set[int] = set()
         self._probes: dict[str | int, int] = {}  # the file whose pull tries a host or node again
 
     def decide(self, fact: PullFact, now: float) -> PullDecision:
@@ -171,8 +172,10 @@ class PullPlanner:
         if fact.file_id in under_way:
             return PullDecision(fact, Choice.WAIT, Code.OTHER_REQUEST_BRINGS_FILE())
         self._path = path = f"{fact.acq}/{fact.name}"
+        self.space.decide()
         node_id = route.group.choose(pull, self)
         if isinstance(node_id, Refusal):
+            self.space.refused()
             return _refused(fact, node_id)
         node = self.nodes[node_id]
         for at, found in fact.found:
@@ -298,6 +301,7 @@ class PullPlanner:
             return self.troubles.unwritable[node_id]
         left = self.inodes.short(node_id, self._path)
         if left is not None:
+            self.without_inodes.add(node_id)
             return Code.NO_INODES(node=self.nodes[node_id].name, left=left)
         lacking = self.space.obstacle(node_id, size_b)
         return lacking(node=self.nodes[node_id].name) if lacking else ""

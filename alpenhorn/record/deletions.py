@@ -20,7 +20,8 @@ from alpenhorn.model.deletions import DeleteFile, DeleteResult, DeletionFact, Ev
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Verdict
 from alpenhorn.plan.deletions import decide, reason
-from alpenhorn.reasons import Code, Reason, Why, code_of
+from alpenhorn.reasons import Code, Reason, Why, code_of, within
+from alpenhorn.record import trash
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.claims import COLUMNS, LEASE, held_claims, lock_files, release
 from alpenhorn.record.copies import never_good, once_good
@@ -149,12 +150,13 @@ def settle(
     blame: str,
     fences: Mapping[int, int],
     looked_at: Sequence[NodeFact] = (),
+    batch: str = "",
 ) -> None:
     """Record the results of deletions, and delete the claims.
 
     `untouched`: files that were not looked at; `why`: copy id to the reason of its deletion; `blame`: the cause of
     failures; `fences`: file id to the fence of its claim; `looked_at`: the nodes of the keepers, as they were when
-    the keepers were looked at.
+    the keepers were looked at; `batch`: the batch of the trash that has the files which were moved there.
 
     Copies whose claims this run has lost are left alone, since another run decides about them; but a deleted file is
     always recorded as deleted.  If the node was moved, all copies stay suspect: the results are from another place.
@@ -181,6 +183,7 @@ def settle(
         written = [result.file for result in left if code_of(result.error) == Code.RELEASED_COPY_WRITTEN]
         once_good(index, node.id, [file.file_id for file in written])
         _gone(index, run, [file.copy_id for file in gone])
+        trash.put(index, node.id, batch, [(one.file.file_id, one.freed_b) for one in results if one.trashed])
         _corrupt(index, run, [file.copy_id for file in corrupt])
         as_before = [result.file for result in left]
         as_before += [file for file in untouched if file.file_id in held]
@@ -189,6 +192,8 @@ def settle(
             texts: dict[Why, list[int]] = {}
             for result in with_verdict:
                 text: Why = result.error or why.get(result.file.copy_id, "")
+                if result.trashed:
+                    text = within(text, f"{text}; moved to the trash")
                 texts.setdefault(text, []).append(result.file.file_id)
             for text, file_ids in texts.items():
                 events(index, run, str(verdict), [(file_id, node.id, text) for file_id in file_ids])

@@ -24,12 +24,22 @@ REQUESTS = """
 """
 
 
+# In the form that both engines answer from the index.
+UNDELETED = "SELECT 1 FROM sync_trash WHERE node_id IN ({marks}) AND asked IS NOT NULL LIMIT 1"
+
+
 class Place(NamedTuple):
-    """The nodes, and ids of groups, to search for work.  `tape`: whether any of the nodes has tape behind it."""
+    """The nodes, and ids of groups, to search for work.
+
+    `tape`: whether any of the nodes has tape behind it.  `trashed`: whether there is anything in the trash of any;
+    `keeps_trash`: whether deleted files are moved there.
+    """
 
     nodes: Sequence[NodeFact]
     groups: Sequence[int]
     tape: bool
+    trashed: bool = False
+    keeps_trash: bool = False
 
     @property
     def node_ids(self) -> list[int]:
@@ -63,6 +73,10 @@ def checks(index: Index, place: Place) -> bool:
 
 def pulls(index: Index, place: Place) -> bool:
     return _any(index, REQUESTS, place.groups)
+
+
+def trash(index: Index, place: Place) -> bool:
+    return place.trashed or (place.keeps_trash and _any(index, UNDELETED, place.node_ids))
 
 
 def any_policy(index: Index) -> bool:

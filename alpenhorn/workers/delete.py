@@ -1,4 +1,4 @@
-"""Delete copies: remove the claimed files, and the directories that become empty.
+"""Delete copies: remove the claimed files, or move them to the trash, and the directories that become empty.
 
 Before each removal, the keepers and the age of the claim are checked; before any removal is recorded, the
 directories are flushed.
@@ -14,6 +14,7 @@ from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.newer import modified_at, written_since
 from alpenhorn.fs.removal import DirectoryEntry, FileDiffers, Removal
+from alpenhorn.fs.trash import BatchWriter, NotTrashed
 from alpenhorn.io.base import Node
 from alpenhorn.model.copies import HasFile
 from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult
@@ -66,13 +67,14 @@ def delete(
             node.removal() as removal,
             _keepers(job, report, transfer.ssh, {} if silent is None else silent) as keepers,
         ):
+            trash = removal.trash(job.trash) if job.trash else None
             try:
-                error = _remove(job, node, removal, keepers, report, results)
+                error = _remove(job, node, removal, trash, keepers, report, results)
             except _Expired:
                 expired = True
             if not error:
                 _prune(node, removal, report)
-            results = _durable(results, removal)
+            results = _durable(results, removal, trash)
     except (StorageError, OSError) as gone:
         error = _why(gone)
     return DeleteOutcome(tuple(results), error, expired)
@@ -93,6 +95,7 @@ def _remove(
     job: DeleteJob,
     node: Node,
     removal: Removal,
+    trash: BatchWriter | None,
     keepers: JobKeepers,
     report: Reporter,
     results: list[DeleteResult],
@@ -104,7 +107,8 @@ def _remove(
         _check_age(job)
         report.begin(file.path)
         try:
-            result = _attempt(job, file, node, removal, keepers)
+            to = None if file.for_room else trash
+            result = _attempt(job, file, node, removal, to, keepers)
         except Stopped:
             break
         if result.verdict not in (Verdict.DELETED, Verdict.KEPT):
@@ -123,7 +127,12 @@ def _remove(
 
 
 def _attempt(
-    job: DeleteJob, file: DeleteFile, node: Node, removal: Removal, keepers: JobKeepers
+    job: DeleteJob,
+    file: DeleteFile,
+    node: Node,
+    removal: Removal,
+    trash: BatchWriter | None,
+    keepers: JobKeepers,
 ) -> DeleteResult:
     judgement = KeeperDecision("", ())
 
@@ -136,22 +145,26 @@ def _attempt(
             raise _Kept(judgement.kept)
         _check_age(job)  # again: looking at keepers on slow storage takes time
 
-    result = _attempted(file, node, removal, decide)
+    result = _attempted(file, node, removal, trash, decide)
     return result._replace(wrong=judgement.wrong)
 
 
 def _attempted(
-    file: DeleteFile, node: Node, removal: Removal, decide: Callable[[DirectoryEntry], None]
+    file: DeleteFile,
+    node: Node,
+    removal: Removal,
+    trash: BatchWriter | None,
+    decide: Callable[[DirectoryEntry], None],
 ) -> DeleteResult:
     try:
-        status = removal.remove(file.path, file.size_b, decide)
+        status = removal.remove(file.path, file.size_b, decide, trash)
     except (FileNotFoundError, NotADirectoryError):
         return DeleteResult(file, Verdict.MISSING)
     except FileDiffers as error:
         if modified := _modified(file, removal):
             return _to_be_read(file, modified)
         return DeleteResult(file, Verdict.CORRUPT, error=error.reason)
-    except UnsafePath as error:
+    except (UnsafePath, NotTrashed) as error:
         return DeleteResult(file, Verdict.FAILED, error=error.reason)
     except OSError as error:
         why = Code.REMOVAL_FAILED(path=repr(file.path), why=error.strerror or error)
@@ -162,7 +175,11 @@ def _attempted(
         return DeleteResult(file, Verdict.KEPT, error=kept.why)
     # The space is not freed while the file has another hard link.
     freed_b = node.space_used(status) if status.st_nlink == 1 else 0
-    return DeleteResult(file, Verdict.DELETED, freed_b)
+    if trash is None:
+        return DeleteResult(file, Verdict.DELETED, freed_b)
+    trashed = file.path in trash.taken
+    past = "" if trashed else trash.unmovable
+    return DeleteResult(file, Verdict.DELETED, freed_b, trashed=trashed, past_trash=past)
 
 
 def _modified(file: DeleteFile, removal: Removal) -> str:
@@ -188,12 +205,13 @@ def _check_age(job: DeleteJob) -> None:
         raise _Expired
 
 
-def _durable(results: list[DeleteResult], removal: Removal) -> list[DeleteResult]:
+def _durable(results: list[DeleteResult], removal: Removal, trash: BatchWriter | None) -> list[DeleteResult]:
     """Flush the removals; if that fails, none is certain: after a power cut the files may be back."""
     gone = (Verdict.DELETED, Verdict.MISSING)
     try:
         # A run that was killed before its flush may have removed a missing file.
-        removal.flush(result.file.path for result in results if result.verdict in gone)
+        paths = [result.file.path for result in results if result.verdict in gone]
+        removal.flush([*paths, *trash.new_paths()] if trash is not None else paths)
     except OSError as failure:
         error = Code.REMOVAL_NOT_FLUSHED(why=failure.strerror or failure)
         return [

@@ -8,6 +8,7 @@ from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.fs import identity
 from alpenhorn.fs.manifest_token import token_in
 from alpenhorn.fs.paths import open_below
+from alpenhorn.fs.trash import PATH as TRASH
 from alpenhorn.io.base import Node
 from alpenhorn.model.nodes import MANIFEST, InitJob, InitOutcome, ProbeJob, ProbeOutcome
 from alpenhorn.reasons import Code
@@ -29,7 +30,8 @@ def probe(job: ProbeJob, node: Node) -> ProbeOutcome:
             return _with_space(node)._replace(owner=owner, error=error.reason)
         if job.tidy:
             node.tidy()
-        return _with_space(node)._replace(manifest=_manifest(node), identity=identity.read(node.root))
+        found = _with_space(node)._replace(manifest=_manifest(node), identity=identity.read(node.root))
+        return _with_trash(node, found)
     except StorageError as error:
         return ProbeOutcome(job.node.id, error=error.reason)
     except PermissionError as error:
@@ -47,6 +49,18 @@ def _with_space(node: Node) -> ProbeOutcome:
     except StorageError as error:
         # Files can still be checked and deleted.
         return ProbeOutcome(node.node.id, warning=error.reason, place=place)
+
+
+def _with_trash(node: Node, found: ProbeOutcome) -> ProbeOutcome:
+    try:
+        if os.path.isdir(f"{node.root}/{TRASH}"):
+            with node.trash() as trash:
+                return found._replace(trash=tuple(trash.batches()))
+    except (OSError, StorageError) as error:
+        # Files can still be pulled, checked and deleted.
+        why = error.reason if isinstance(error, StorageError) else Code.SYSTEM_ERROR(why=error.strerror)
+        return found._replace(warning=Code.TRASH_UNUSABLE(node=node.node.name, why=why), trash=None)
+    return found
 
 
 def _place(root: str) -> tuple[int, int] | None:

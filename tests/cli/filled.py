@@ -36,6 +36,15 @@ def fill(archive: Archive) -> None:
     cancelled = archive.request(archive.file("acq/not", b"n", "src"), "src", "dst")
     archive.do("UPDATE archivefilecopyrequest SET cancelled = 1 WHERE id = ?", cancelled)
     assert pending == 2
+    archive.insert(
+        "sync_trash",
+        node_id=archive.id("storagenode", "src"),
+        file_id=good,
+        batch="20260722T100000Z-1-1",
+        trashed="2026-07-22 10:00:00",
+        size_b=512,
+        asked="2026-07-22 11:00:00",
+    )
     # What `db check` tells of with a code.
     gone = archive.request(good, "src", "dst")
     archive.do("UPDATE archivefilecopyrequest SET cancelled = 1, file_id = 999999 WHERE id = ?", gone)

@@ -36,6 +36,7 @@ WRITES: dict[str, set[str]] = {
         "-sync_pin",
         "-sync_priority",
         "-sync_restore",
+        "-sync_trash",
         "-sync_verification",
         "sync_event.file_id",
         "sync_event.why",
@@ -45,6 +46,7 @@ WRITES: dict[str, set[str]] = {
     "file pin pilot/good": {"+sync_pin"},
     "file state pilot/good field1 --set Corrupt": {*COPY, *EVIDENCE, "archivefilecopy.ready"},
     "file sync pilot/good --from field1 --to offsite": REQUESTED,
+    "file undelete pilot/gone": {"sync_trash.asked"},
     "file unpin pilot/pinned": {"-sync_pin"},
     "file verify pilot/good field1": CHECKED | EVIDENCE,
     "group autosync offsite field1": {"+storagetransferaction"},
@@ -80,6 +82,7 @@ WRITES: dict[str, set[str]] = {
         "-sync_restore",
         "-sync_retirement",
         "-sync_retirement_group",
+        "-sync_trash",
         "-sync_verification",
     },
     "node init field1": {"+archivefileimportrequest"},
@@ -101,6 +104,7 @@ WRITES: dict[str, set[str]] = {
     "node scan field1": {"+archivefileimportrequest"},
     "node sync field1 offsite --force": REQUESTED,
     "node sync field1 spare --cancel --force": CANCELLED,
+    "node undelete off1 --force": {"sync_trash.asked"},
     "node verify field1 --force": CHECKED,
     "policy create new --copies 2": {"+sync_policy", "-sync_policy_acq", "-sync_policy_group"},
     "policy delete rare --force": {"-sync_policy", "-sync_policy_acq", "-sync_policy_group"},
@@ -169,7 +173,15 @@ def filled(archive: Archive) -> Archive:
     archive.attempt(1)
     archive.file("good", field1="YY")
     archive.once_good(archive.file("bad", field1="XY", off1="YY"), "field1")
-    archive.file("gone", off1="NN")
+    gone = archive.file("gone", off1="NN")
+    archive.insert(
+        "sync_trash",
+        node_id=archive.id("storagenode", "off1"),
+        file_id=gone,
+        batch="20260722T000000Z-1-1",
+        trashed="2026-07-22 00:00:00",
+        size_b=1,
+    )
     archive.insert("archiveacq", name="empty")
     pinned = archive.file("pinned", field1="YY")
     at = "2026-07-22 10:00:00"

@@ -223,6 +223,7 @@ def test_status_shows_space_requests_and_last_run_of_a_node(archive: Archive) ->
         "missing": 0,
         "suspect": 0,
         "mendable": 0,
+        "trash": 0,
         "verified": None,
         "away_since": None,
         "items": 0,

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -90,10 +90,18 @@ class World:
     """Node `field` of host a takes in new files; v1, v2 and v3 of the three hosts are archive nodes that get them all.
 
     `counts`: how often what was done.  `stray`: (medium, path below it) to the content of files that no program has
-    asked for, which must stay.  `looks`: keepers on other hosts are looked at; by chance unless given.
+    asked for, which must stay.  `looks`: keepers on other hosts are looked at; by chance unless given.  `trash`: hosts
+    whose runs move deleted files to the trash; what is there is no copy.
     """
 
-    def __init__(self, archive: Archive, server: Sshd, rng: random.Random, looks: bool | None = None) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        server: Sshd,
+        rng: random.Random,
+        looks: bool | None = None,
+        trash: Collection[str] = (),
+    ) -> None:
         self.archive = archive
         self.server = server
         self.rng = rng
@@ -106,6 +114,7 @@ class World:
         self.home: dict[str, str] = {}  # medium to the node that it is of
         # Only then may somebody remove files from disks: that they are gone from another host's cannot be known else.
         self.looks = rng.random() < 0.5 if looks is None else looks
+        self.trash = set(trash)
         self.backup: dict[str, list[tuple[object, ...]]] | None = None
         self.shelf = archive.base / "shelf"
         self.shelf.mkdir()
@@ -138,6 +147,7 @@ class World:
             "auto_verify_min_days": 0,
             "delete_limit": 1_000_000,
             "delete_evidence": "stat" if self.looks else "index",
+            "trash": "14d" if host in self.trash else 0,
         }
         return self.archive.configure(name, sync=sync, transfer={"ssh": list(self.server.ssh)} | transfer)
 
@@ -374,6 +384,16 @@ class World:
         ]
         for copy_id in self.rng.sample(ids, len(ids) // 2):
             self.archive.do("UPDATE archivefilecopy SET wants_file = 'N' WHERE id = ?", copy_id)
+
+    def undelete(self, key: str) -> None:
+        """Ask for all that is in the trash of a node."""
+        self.counts["undeletions"] += self.archive.one("SELECT COUNT(*) FROM sync_trash")
+        self.command("node", "undelete", self.names[key], "--force")
+
+    def switch_trash(self, host: str) -> None:
+        """Let the runs of a host keep deleted files, or no longer."""
+        self.trash ^= {host}
+        self._configure(host, host)
 
     def release_all(self, key: str, file_ids: tuple[int, int] = (0, 2**31)) -> None:
         """Release all copies on a node, of files from one id to another."""

@@ -199,6 +199,20 @@ def unread() -> None:
     patch(deletions, "_pulled_from", lambda *facts: {})
 
 
+def followed() -> None:
+    """Emptying the trash follows links, as a removal by paths does."""
+    import os
+
+    from alpenhorn.fs import trashed
+
+    def entries(directory):
+        return [(name, os.stat(name, dir_fd=directory)) for name in sorted(os.listdir(directory))]
+
+    patch(trashed, "_entries", entries)
+    patch(trashed, "_DIRECTORY", os.O_RDONLY | os.O_DIRECTORY)
+    patch(trashed, "_mount", lambda fd: "")
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -219,6 +233,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
         rotten,
         one_site,
         unread,
+        followed,
     )
 }
 

@@ -63,7 +63,8 @@ def machine(
         def begin(self, number: int) -> None:
             # Hypothesis begins with the smallest game, which is the first step again and again.
             assume(number)
-            self.world = World(self.archive, server, random.Random(number))
+            trash = [host for place, host in enumerate(HOSTS) if number >> place & 1]
+            self.world = World(self.archive, server, random.Random(number), trash=trash)
             self.world.new_files(5)
             for host in (*HOSTS, *HOSTS):
                 self.world.sync(host)
@@ -211,6 +212,16 @@ def machine(
                     self.world.release_all(key)
                 for host in HOSTS:
                     self.judged(lambda host=host: self.world.killed(host, seconds, signal.SIGKILL))
+
+        @rule(key=NODES)
+        def undelete(self, key: str) -> None:
+            if self.done("undelete"):
+                self.judged(lambda: self.world.undelete(key))
+
+        @rule(host=HOST)
+        def switch_trash(self, host: str) -> None:
+            if self.done("switch trash"):
+                self.world.switch_trash(host)
 
         @rule(key=NODES)
         def lose(self, key: str) -> None:
@@ -532,6 +543,20 @@ def site_burned_down(world: World) -> Act:
     return act
 
 
+def trash_with_a_link(world: World) -> Act:
+    """Somebody put a link to one of the last two disks into the trash, which is no longer kept."""
+    world.switch_trash("a")
+    world.release_all(FIELD)
+    world.sync("a")
+    trash = world.roots[FIELD] / ".alpenhorn/trash"
+    (batch,) = trash.iterdir()
+    (batch / "link").symlink_to(world.roots["v1"])
+    world.unplug("v3")
+    world.destroy("v3")
+    world.switch_trash("a")
+    return lambda: world.sync("a")
+
+
 @pytest.mark.adversary
 @pytest.mark.parametrize("mutant", [None, "its own"])
 @pytest.mark.parametrize(
@@ -553,6 +578,7 @@ def site_burned_down(world: World) -> Act:
         ("shared_path", files_registered_twice),
         ("rotten", file_changed),
         ("one_site", site_burned_down),
+        ("followed", trash_with_a_link),
     ],
 )
 def test_a_program_without_a_protection_is_caught(

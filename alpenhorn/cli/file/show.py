@@ -8,7 +8,9 @@ from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.columns import column, number, time
 from alpenhorn.cli.files import COPY_COLUMNS, FILE_COLUMNS
+from alpenhorn.cli.trash import words as trash_words
 from alpenhorn.listings import files as listing
+from alpenhorn.listings import trash
 from alpenhorn.scan import names, pins
 
 TRANSFERS = (
@@ -19,6 +21,11 @@ TRANSFERS = (
     time("requested", "Requested", "timestamp"),
     time("started", "Started"),
     time("ended", "Done"),
+)
+TRASH = (
+    column("node"),
+    time("deleted", "Deleted"),
+    time("asked", "Undelete requested"),
 )
 
 
@@ -44,9 +51,11 @@ def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: 
     copies = listing.copies_of(index, found.id) if nodes or all_ else None
     requests = listing.transfers_of(index, found.id) if transfers or all_ else None
     kept = pins.of_file(index, found.id)
+    trashed = trash.of_file(index, found.id)
     if as_json:
         document = columns.document(FILE_COLUMNS, row)
         document["pins"] = [one._asdict() for one in kept]
+        document["trash"] = columns.documents(TRASH, trashed)
         if states is not None:
             document["groups"] = [{"group": group, "state": state} for group, state in states]
         if copies is not None:
@@ -65,6 +74,7 @@ def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: 
             ("MD5 sum", row.md5sum),
             ("Registered", output.zoned(row.registered)),
             *((f"Pinned on {one.node or 'every node'}", pins.words(one.reason, one.until)) for one in kept),
+            *((f"In the trash of {one.node}", trash_words(one)) for one in trashed),
         )
     )
     if states is not None:

@@ -11,10 +11,12 @@ from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.files import state_words
 from alpenhorn.cli.options import at_most_one
+from alpenhorn.cli.trash import words as trash_words
 from alpenhorn.cli.usage_hints import HintingCommand
 from alpenhorn.edits import copies as edit_copy
 from alpenhorn.errors import Refused
 from alpenhorn.listings import files as listing
+from alpenhorn.listings import trash
 from alpenhorn.scan import names, topology
 from alpenhorn.scan.names import FileName
 
@@ -47,8 +49,9 @@ def state(
     as_json: bool,
 ) -> None:
     """The first word is the state of the copy: Healthy, Suspect, Corrupt, Missing, Removed, or Absent if no copy is
-    recorded.  Removable, Released and Ready may follow.  --set keeps Removable, and clears Released.  Only
-    the index is changed, not the node.  On the host of the node, Absent and Missing are refused if the file is there.
+    recorded.  Removable, Released and Ready may follow.  A second line tells of a deleted file that is still in the
+    trash of the node.  --set keeps Removable, and clears Released.  Only the index is changed, not the node.  On the
+    host of the node, Absent and Missing are refused if the file is there.
 
     \b
     Examples:
@@ -72,6 +75,7 @@ def state(
             output.line("State changed." if changed else "No change.")
             return
     copy = listing.copy_of(index, file.id, node.id)
+    trashed = trash.of_file(index, file.id, node.id)
     if as_json:
         output.document(
             {
@@ -81,10 +85,13 @@ def state(
                 "has_file": "N" if copy is None else copy.has_file,
                 "wants_file": None if copy is None else copy.wants_file,
                 "ready": copy is not None and copy.ready,
+                "in_trash": bool(trashed),
             }
         )
     else:
         output.line(state_words(copy))
+        if trashed:
+            output.line(f"In the trash: {trash_words(trashed[0])}")
 
 
 def _require_gone(app: App, file: FileName, row: names.NamedRow) -> None:

@@ -50,16 +50,20 @@ def delete(app: App, name: str, missing_ok: bool, check: bool, force: bool) -> N
     with LongWork(app, f"Deleting node {name}", changing=True) as work:
         edit.delete(app.index, found, missing_ok, app.stamp(), work.at)
     output.line(f"Deleted node {name}{_with(remains)} from the index.")
+    if remains.trashed:
+        files = formats.count(remains.trashed, "deleted file is", "deleted files are")
+        output.note(f"node {name}: {files} still in the trash on its disk, in {row.root}/.alpenhorn/trash")
     note_group_waiting(app, row)
 
 
 def _with(remains: NodeRemains) -> str:
     parts = [
-        formats.count(number, what)
-        for number, what in (
+        formats.count(number, *what)
+        for number, *what in (
             (remains.requests, "pending request"),
             (remains.rules, "rule"),
             (remains.imports, "pending import request"),
+            (remains.trashed, "file in its trash", "files in its trash"),
         )
         if number
     ]

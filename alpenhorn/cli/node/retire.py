@@ -16,6 +16,7 @@ from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.long_work import LongWork
 from alpenhorn.cli.node.deactivate import note_waiting
 from alpenhorn.cli.options import at_most_one, check_option, confirm, force_option
+from alpenhorn.cli.trash import total_words
 from alpenhorn.coordinator.deletable import evidence
 from alpenhorn.coordinator.lost_media import refuse_if_there
 from alpenhorn.edits import lost as edit_lost
@@ -23,6 +24,7 @@ from alpenhorn.edits import nodes as edit_node
 from alpenhorn.edits import retirement as edit
 from alpenhorn.edits.retirement import Comparison, RetirementAmounts
 from alpenhorn.errors import Refused
+from alpenhorn.listings import trash
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.retirement import Retirement
 from alpenhorn.reasons import code_in_json
@@ -311,6 +313,8 @@ def _report(app: App, place: _Place, given: RetireOptions, comparison: Compariso
         output.line(
             f"Nothing is left on it. To remove it: alpenhorn node deactivate {name} && alpenhorn node delete {name}"
         )
+        if (trashed := trash.of_node(app.index, node.id)) is not None:
+            output.line(f"In its trash: {total_words(trashed)}.")
     elif found.enough and not releases:
         copies = formats.count(found.enough, "copy", "copies")
         output.line(f"{copies} can go; to delete them: alpenhorn node retire {name} --release")

@@ -7,10 +7,11 @@ import click
 from alpenhorn import formats
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.columns import column, flag, time
+from alpenhorn.cli.columns import column, flag, number, size, time
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.storage_columns import ACTIONS, PENDING, NodeLine, gib_bytes, node_document, print_settings
-from alpenhorn.listings import storage
+from alpenhorn.cli.trash import total_words
+from alpenhorn.listings import storage, trash
 from alpenhorn.listings.stats import fullness, of_nodes
 from alpenhorn.model.nodes import GIB, MARKER
 from alpenhorn.reasons import code_in_json
@@ -26,6 +27,7 @@ IMPORTS = (
     column("code", value=lambda row: code_in_json(row.error)),
 )
 TRANSFERS = (column("group", "Into group"), *PENDING)
+TRASH = (number("files"), size("size_b"), number("asked"), time("oldest"))
 GROUP_ACTIONS = (column("group", "Group"), *ACTIONS)
 
 
@@ -58,12 +60,15 @@ def show(
     found = names.node(index, name)
     (row,) = storage.nodes(index, node_id=found.id)
     few = inodes.load(index, {row.id: row.avail_gb_last_checked}).get(row.id)
+    trashed = trash.of_node(index, row.id)
     counted = of_nodes(index, [row.id])[row.id] if with_stats or all_ else None
     requests = storage.pending_imports(index, row.id) if imports or all_ else None
     pending = storage.pending_transfers(index, node_id=row.id) if transfers or all_ else None
     actions_ = storage.actions(index, node_id=row.id) if actions or all_ else None
     if as_json:
-        document = {**node_document(NodeLine(row, counted)), "free_inodes": few}
+        document = {**node_document(NodeLine(row, counted)), "free_inodes": few, "trash": None}
+        if trashed is not None:
+            document["trash"] = columns.document(TRASH, trashed)
         if requests is not None:
             document["imports"] = columns.documents(IMPORTS, requests)
         if pending is not None:
@@ -72,7 +77,7 @@ def show(
             document["actions"] = columns.documents(GROUP_ACTIONS, actions_)
         output.document(document)
         return
-    _print_node(row, few)
+    _print_node(row, few, trashed)
     if counted is not None:
         output.heading("Files:")
         output.fields(
@@ -94,7 +99,7 @@ def show(
         columns.table(GROUP_ACTIONS, actions_, empty="  none")
 
 
-def _print_node(row: storage.NodeRow, free_inodes: int | None) -> None:
+def _print_node(row: storage.NodeRow, free_inodes: int | None, trashed: trash.TrashTotal | None) -> None:
     output.fields(
         (
             ("Node", row.name),
@@ -117,6 +122,7 @@ def _print_node(row: storage.NodeRow, free_inodes: int | None) -> None:
             ("Available", output.size(gib_bytes(row.avail_gb))),
             ("Free inodes", free_inodes),
             ("Last checked", output.zoned(row.avail_gb_last_checked)),
+            *((("In the trash", total_words(trashed)),) if trashed is not None else ()),
             ("Notes", row.notes),
         )
     )

@@ -145,6 +145,7 @@ def test_state_is_shown_in_words(files: Archive) -> None:
         "has_file": "Y",
         "wants_file": "N",
         "ready": False,
+        "in_trash": False,
     }
 
 

@@ -57,6 +57,7 @@ def test_create_with_everything(archive: Archive) -> None:
         "avail_checked": None,
         "notes": "the big one",
         "free_inodes": None,
+        "trash": None,
     }
 
 

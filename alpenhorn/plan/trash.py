@@ -1,0 +1,51 @@
+"""Rules for the trash of nodes: which batches are due, and how much room is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from alpenhorn.model.nodes import GIB, NodeFact, TrashBatch
+from alpenhorn.model.trash import deleted_at
+
+
+class Due(NamedTuple):
+    """Names of batches, oldest first.  `expired`: to be deleted; `future`: their age cannot be known, and begins now;
+    `kept`: all others.
+    """
+
+    expired: tuple[str, ...]
+    future: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+def due(batches: Iterable[TrashBatch], keep: float, server_now: float, host_now: float) -> Due:
+    """Divide batches by their age.  `keep`: seconds, 0 to keep nothing; the other times are POSIX seconds.
+
+    The age is the lesser one of two: since the time in the name, by the server's clock, and since the last change of
+    the directory, by that of this host.  So one wrong clock deletes nothing too early.  A date in the future says
+    nothing.
+    """
+    expired, future, kept = [], [], []
+    for batch in sorted(batches):
+        deleted = deleted_at(batch.name)
+        if deleted is None:
+            continue
+        ages = [age for age in (server_now - deleted, host_now - batch.modified) if age >= 0]
+        if not keep:
+            expired.append(batch.name)
+        elif not ages:
+            future.append(batch.name)
+        elif min(ages) >= keep:
+            expired.append(batch.name)
+        else:
+            kept.append(batch.name)
+    return Due(tuple(expired), tuple(future), tuple(kept))
+
+
+def lacking_b(node: NodeFact, free_b: int | None) -> float:
+    """Return the bytes that a node lacks to have min_avail_gb free; 0 if its free space is unknown."""
+    if free_b is None:
+        return 0.0
+    lack_b = node.min_avail_gb * GIB - free_b
+    return lack_b if lack_b > 0 else 0.0  # a limit of NaN must not delete anything
