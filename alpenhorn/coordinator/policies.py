@@ -33,7 +33,7 @@ OVERLAP = 1000
 
 def file_requests(context: Context, may_start: Callable[[], bool]) -> None:
     """Create the requests of this round; stop once `may_start` returns False."""
-    policies = load(context.index)
+    context.whole.policies = policies = load(context.index)
     if not context.whole.swept:  # the first round: others would count the same problem again
         _report_problems(context, policies)
     _Filing(context, policies, may_start).work()

@@ -361,7 +361,8 @@ class SyncIndex(SyncTable):
     `identity`: the random id of the index, which its media also have.  `restored`: why the index is older than the
     disks, so that nothing may be deleted; no row otherwise.  `backup`: path and time of the newest backup.
     `pruned`: the highest number of a run that was removed from the history.  `priorities`: a random word, new after
-    each change of the priority of a request.
+    each change of the priority of a request.  `few copies N`: the number of files with too few copies, where files to
+    which no policy applies should have N; `few copies N part`: a count of them that is not complete.
     """
 
     name = pw.CharField(max_length=32, unique=True)
