@@ -395,6 +395,11 @@ class Code(_Codes):
     """Copies are requested once the file has the least age of the policy."""
     POLICY_NEXT_RUN = "policy-next-run", "the next run on {host} requests it"
     """A run compares files in slices, so with many files several runs may be needed."""
+    POLICY_FILES_LEFT = (
+        "policy-files-left",
+        "the next run compares only {files} files with the policies; for all of them, see: alpenhorn policy check",
+    )
+    """The runs after it go on with the other files."""
     POLICY_NOT_ASKED = (
         "policy-not-asked",
         "no policy asks for that; to have them copied: alpenhorn policy create default --copies {count}",

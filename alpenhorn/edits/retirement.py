@@ -21,7 +21,7 @@ from alpenhorn.listings.stats import FileTally
 from alpenhorn.model.copies import HasFile, WantsFile
 from alpenhorn.model.deletions import Evidence
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.retirement import Retirement, RetiringCopy, RetiringFile
+from alpenhorn.model.retirement import PendingRequest, Retirement, RetiringCopy, RetiringFile
 from alpenhorn.plan.retirement import RetirementDecision, RetirementPlanner
 from alpenhorn.reasons import Code, Reason, Why, code_of
 from alpenhorn.record.requests import create
@@ -114,11 +114,27 @@ class Comparison:
         releases = self.retirement.releases or self.retirement.declared_lost
         for page in scan.pages(self.index, self.node.id, self.planner.counting, PAGE):
             self._count(page)
-            few = [copy for copy in page if copy.good < self.planner.minimum]
-            yield self._request(scan.files(self.index, self.node.id, few), changes)
+            yield self._request(self._few(page), changes)
             if releases and page[0].wants_file != WantsFile.NO and self._may_release(page[0]):
                 enough = [copy for copy in page if copy.good >= self.planner.minimum]
                 self._release(enough, changes)
+
+    def decisions(
+        self, also: Callable[[int], tuple[PendingRequest, ...]]
+    ) -> Iterator[list[tuple[RetiringFile, RetirementDecision]]]:
+        """Yield the decisions about the files that too few other nodes have, page after page, without a change.
+
+        `also`: returns requests for a file that are not in the index.
+        """
+        for page in scan.pages(self.index, self.node.id, self.planner.counting, PAGE):
+            found = [
+                file._replace(requests=(*file.requests, *also(file.copy.file_id))) for file in self._few(page)
+            ]
+            yield [(file, self.planner.decide(file)) for file in found]
+
+    def _few(self, page: Sequence[RetiringCopy]) -> list[RetiringFile]:
+        few = [copy for copy in page if copy.good < self.planner.minimum]
+        return scan.files(self.index, self.node.id, few)
 
     def _may_release(self, copy: RetiringCopy) -> bool:
         """Return whether copies in the state of this one are released: those on a lost medium are not there."""
