@@ -292,6 +292,8 @@ class Code(_Codes):
     LEFT_DISK_BEFORE_CHECK = "left-disk-before-check", "it left the disk again before it was checked"
     """It is restored from tape again."""
 
+    REQUEST_CANCELLED = "request-cancelled", "a command cancelled the request"
+    """A policy that needs the copy has it requested again by the next run."""
     RETIREMENT_REQUEST = "retirement-request", "{node} is retired, and too few good copies are elsewhere"
     """A run or `node retire` requested the file for another group."""
     RETIREMENT_RELEASE = "retirement-release", "{node} is retired, and enough good copies are elsewhere"

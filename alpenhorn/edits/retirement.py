@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from alpenhorn.edits.requests import cancel_selection
 from alpenhorn.errors import NotFound
 from alpenhorn.index.bulk import chunks, in_chunks, marks, update
 from alpenhorn.index.connection import Index
@@ -335,16 +336,16 @@ def cancel(
     requests = SelectionPart(OWN_REQUESTS, (node_id, str(Code.RETIREMENT_REQUEST)))
     releases = SelectionPart(OWN_RELEASES.format(states=states), (node_id, str(Code.RETIREMENT_RELEASE)))
     cancelled = _in_pieces(
-        index, requests, "r.id", progress, "archivefilecopyrequest", {"cancelled": 1}, "u.completed = 0"
+        index, requests, "r.id", progress, lambda parts: cancel_selection(index, parts, now)
     )
+    state = f"u.has_file IN ({states}) AND u.wants_file = 'N'"
+    wanted = {"wants_file": "Y", "last_update": now}
     wanted_again = _in_pieces(
         index,
         releases,
         "c.id",
         progress,
-        "archivefilecopy",
-        {"wants_file": "Y", "last_update": now},
-        f"u.has_file IN ({states}) AND u.wants_file = 'N'",
+        lambda parts: update(index, "archivefilecopy", wanted, state, "c.id", parts),
     )
     index.retry(lambda: _forget(index, node_id))
     return Undone(cancelled, wanted_again)
@@ -355,15 +356,13 @@ def _in_pieces(
     part: SelectionPart,
     row: str,
     progress: Progress,
-    table: str,
-    settings: Mapping[str, object],
-    state: str,
+    change: Callable[[Sequence[SelectionPart]], int],
 ) -> int:
     found = counted(index, [part], row, progress)
     done = changed = 0
     for piece in found.pieces:
         progress(done, found.total.files)
-        changed += update(index, table, settings, state, row, piece.parts)
+        changed += change(piece.parts)
         done += piece.files
     return changed
 
