@@ -30,8 +30,6 @@ PAGE = 2500  # files in one transaction, about half a second
 MOST = 100_000  # files that a run looks at for one of these reasons
 ANY_LENGTH = 2**60  # bytes
 EVERY = datetime.timedelta(days=1)
-# Events get their numbers before they are committed: one with a lower number may appear after one with a higher number.
-OVERLAP = 1000
 
 
 def file_requests(context: Context, may_start: Callable[[], bool]) -> None:
@@ -214,7 +212,7 @@ class Comparison:
         index = self.index
         # After a restored backup of the index, the newest event may have a lower number.
         if newest != sweep.event_id:
-            after = max(0, min(sweep.event_id, newest) - OVERLAP)
+            after = max(0, min(sweep.event_id, newest) - policy_files.OVERLAP)
             found = policy_files.news(index, after, newest, MOST)
             if (yield from self._look(policy_files.named(index, found.file_ids))):
                 sweep = sweep._replace(event_id=found.last)
