@@ -65,7 +65,7 @@ WORK = (
         (TaskKind.PULL,),
         "alpenhorn.scan.work:pulls",
         "alpenhorn.coordinator.pulls:Pulls",
-        "alpenhorn.coordinator.preview:pulls",
+        "alpenhorn.coordinator.preview_pulls:pulls",
     ),
     # After the pulls, which find out how much room they lack.
     WorkKind(

@@ -292,6 +292,8 @@ class Code(_Codes):
     LEFT_DISK_BEFORE_CHECK = "left-disk-before-check", "it left the disk again before it was checked"
     """It is restored from tape again."""
 
+    REQUEST_CANCELLED = "request-cancelled", "a command cancelled the request"
+    """A policy that needs the copy has it requested again by the next run."""
     RETIREMENT_REQUEST = "retirement-request", "{node} is retired, and too few good copies are elsewhere"
     """A run or `node retire` requested the file for another group."""
     RETIREMENT_RELEASE = "retirement-release", "{node} is retired, and enough good copies are elsewhere"
@@ -395,6 +397,21 @@ class Code(_Codes):
     """Copies are requested once the file has the least age of the policy."""
     POLICY_NEXT_RUN = "policy-next-run", "the next run on {host} requests it"
     """A run compares files in slices, so with many files several runs may be needed."""
+    POLICY_FILES_LEFT = (
+        "policy-files-left",
+        "the next run compares only {files} files with the policies; for all of them, see: alpenhorn policy check",
+    )
+    """The runs after it go on with the other files."""
+    POLICY_NOT_ASKED = (
+        "policy-not-asked",
+        "no policy asks for that; to have them copied: alpenhorn policy create default --copies {count}",
+    )
+    """Without a policy, only rules and commands request copies."""
+    POLICY_ASKS_LESS = (
+        "policy-asks-less",
+        "policy default does not ask for that; to change it: alpenhorn policy modify default --copies {count}",
+    )
+    """The files were checked for another number of copies than the policy asks for."""
     POLICY_NO_NODE = "policy-no-node", "no further active archive node{where} could have a copy"
     """An archive node must be added, activated, or given another site."""
     POLICY_NODES_FULL = "policy-nodes-full", "{only} is full: {node}"
@@ -1152,6 +1169,11 @@ class Code(_Codes):
     """They disappeared without being deleted by a run."""
     COPIES_SUSPECT = "copies-suspect", "{copies} on {node}"
     """The next run on the node's host reads them."""
+    FILES_WITH_FEW_COPIES = (
+        "files-with-few-copies",
+        "{files} fewer good archive copies than they should have (counted {counted} UTC)",
+    )
+    """Runs count these files once a day; those registered within the last day are left out."""
     REQUESTS_FAILING = "requests-failing", "{requests} failing because of: {blame}"
     """Each is tried again, at growing intervals."""
     LAST_RUN_FAILED = "last-run-failed", "the last run on {host}, started {started} UTC, {how}"

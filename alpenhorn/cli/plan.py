@@ -86,7 +86,8 @@ def plan(
     files: bool,
     listing: ListOptions,
 ) -> None:
-    """Nothing is changed.  Files with the same decision and reason share a line; --files lists each file.  The exit
+    """Nothing is changed.  Files with the same decision and reason share a line; --files lists each file.  Lines with
+    `request` are requests that the run would create for policies and retired nodes; it pulls them if it can.  The exit
     status and the notes do not depend on --limit.
 
     \b
@@ -130,8 +131,9 @@ def _show_item(item: Item) -> None:
     urgent = f", priority {line.priority}" if line.priority else ""
     source = f" from {line.source}" if line.source else ""
     why = named(line.why, item.path, line.source or line.node)
+    where = "into" if line.kind == "request" else "on"
     output.line(
-        f"{'' if line.planned else 'not '}{line.kind} {item.path} on {line.node}{source}{urgent}: {why}"
+        f"{'' if line.planned else 'not '}{line.kind} {item.path} {where} {line.node}{source}{urgent}: {why}"
     )
 
 

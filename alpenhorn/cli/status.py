@@ -26,6 +26,7 @@ from alpenhorn.cli.status_columns import (
 )
 from alpenhorn.errors import ATTENTION, DONE
 from alpenhorn.listings.retirements import RetirementStatus
+from alpenhorn.listings.status import CountedFew
 from alpenhorn.monitoring.attention import Attention, Look, look
 from alpenhorn.scan import patterns
 
@@ -67,8 +68,9 @@ def status(
     Retired nodes have a line of their own until they are deleted (see `alpenhorn node retire`); they are in the table
     only with --all, or if they need attention.
 
-    With --node, --group or --host, only problems of these nodes, groups or hosts are listed.  Files with too few good
-    copies are not counted, because that takes long on a large archive.
+    With --node, --group or --host, only problems of these nodes, groups or hosts are listed.  Files with fewer good
+    archive copies than they should have were counted by a run, which is done once a day, because it takes long on a
+    large archive; the time is shown.
 
     --check is for monitoring systems: it prints one line in the form of a Nagios plug-in, and exits with status 0 if
     nothing needs attention, 4 if something does, and 3 if the index cannot be used.  With another --format, only the
@@ -114,6 +116,7 @@ def status(
                 "attention": [_item_document(one) for one in items],
                 "conditions": [condition_document(host, one) for host, one in seen.found.conditions],
                 "backup": seen.found.backups.newest and seen.found.backups.newest._asdict(),
+                "few_copies": _few_document(seen.found.few),
                 "retirements": columns.documents(RETIREMENTS, retirements),
                 "nodes": columns.documents(NODE_COLUMNS, listing.pick(NODE_COLUMNS, lines)),
             }
@@ -183,6 +186,12 @@ def _check(lines: Sequence[NodeStatusLine], items: Sequence[Attention], empty: b
         word, text = "WARNING", f"{number} attention: {'; '.join(texts)}"
     # A bar in a text would begin the numbers.
     return f"ALPENHORN {word}: {text.replace('|', '/')} | items={len(items)} nodes={len(lines)}"
+
+
+def _few_document(few: CountedFew | None) -> dict[str, object] | None:
+    if few is None:
+        return None
+    return {"files": few.files, "size_b": few.bytes, "counted": few.at}
 
 
 def _item_document(one: Attention) -> dict[str, object]:

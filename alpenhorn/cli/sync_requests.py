@@ -7,6 +7,7 @@ requests that these would cancel.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import click
@@ -90,7 +91,7 @@ def request_or_cancel(
             ends(node, group),
             verb="cancel",
             doing="Cancelling",
-            change=lambda parts: edit_requests.cancel_selection(index, parts),
+            change=lambda parts, stamp: edit_requests.cancel_selection(index, parts, stamp),
             done=lambda requests: f"Cancelled {output.count(requests, 'request')}.",
         )
     else:
@@ -133,7 +134,7 @@ def pending_edit(
     *,
     verb: str,
     doing: str,
-    change: Callable[[Sequence[SelectionPart]], int],
+    change: Callable[[Sequence[SelectionPart], datetime], int],
     done: Callable[[int], str],
     consequence: str = "",
 ) -> BulkEdit:
@@ -149,7 +150,7 @@ def pending_edit(
             f"{output.count(found.files, 'pending request')} ({bulk.total_size(found)}) {ends}"
         ),
         consequence=consequence,
-        change=lambda parts, _: change(parts),
+        change=change,
         done=done,
     )
 

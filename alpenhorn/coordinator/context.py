@@ -27,6 +27,7 @@ from alpenhorn.scan.topology import Topology, load
 
 if TYPE_CHECKING:
     from alpenhorn.model.links import LookTotals
+    from alpenhorn.scan.policies import Policies
     from alpenhorn.workers.pool import Activity
 
 MOVED = Code.NODE_MOVED()
@@ -66,7 +67,8 @@ class WholeRun:
     `moved`: nodes for which unrecorded work was reported; `foreign`: (node id, file id) of paths at which a check found
     a file that was never a good copy, which is reported once.  `held_back`: the hosts that earlier runs could not reach
     are loaded; `unreached`: requests reported with a host that could not be reached.
-    `swept`: files were compared with the policies, as many as one run may.
+    `swept`: files were compared with the policies, as many as one run may.  `policies`: as they were last read; None if
+    they were not.
     """
 
     def __init__(self) -> None:
@@ -86,6 +88,7 @@ class WholeRun:
         self.held_back = False
         self.unreached: set[int] = set()
         self.swept = False
+        self.policies: Policies | None = None
 
 
 class Context:

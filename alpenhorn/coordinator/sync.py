@@ -31,6 +31,7 @@ from alpenhorn.record import claims
 from alpenhorn.record import inodes as inode_notes
 from alpenhorn.record import run as runs
 from alpenhorn.record.media import compared
+from alpenhorn.scan import few_copies
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.pulls import pending_total
 from alpenhorn.scan.work import Place, any_policy
@@ -229,6 +230,7 @@ class _Session:
         self.recording = False
         self.away = False  # the index did not answer last time
         self.whole = WholeRun()
+        self.any_policy: bool | None = None  # not known yet
         self.halted = False
         self.worked = False  # since the nodes were last probed
         self.lists: dict[TaskKind, Worklist] = {}
@@ -292,14 +294,38 @@ class _Session:
                 if manifests is not None:
                     manifests.keep(context, self._run_worklists, self._may_go_on, due)
             node_steps.distrust_manifests(self.index, context.topology, self.config.sync.host, context.gone)
+            if not self.asked.manifest:
+                self._count_few_copies(context)
 
     def _file_requests(self, context: Context) -> None:
         """Create the requests that policies want."""
-        if any_policy(self.index):
+        self.any_policy = any_policy(self.index)
+        if self.any_policy:
             from alpenhorn.coordinator.policies import file_requests  # most archives have no policies
 
             self.report.step("comparing the files with the policies")
             file_requests(context, self._may_start)
+
+    def _count_few_copies(self, context: Context) -> None:
+        """Count the files with too few copies, if that is due."""
+        if self.any_policy is None:
+            self.any_policy = any_policy(self.index)
+        policies = self.whole.policies
+        if not self._may_start() or (self.any_policy and policies is None):
+            return  # policies are read by runs that compare files with them
+        required = self.config.sync.archive_copy_count
+        last = few_copies.load(self.index, few_copies.row_name(required))
+        asked = few_copies.policies_digest(policies.every if policies is not None else ())
+        nodes = few_copies.nodes_digest(context.topology.nodes.values())
+        worked = bool(self.report.tallies)
+        # The server is asked only if it seems due by the clock of this host, which may be wrong.
+        if few_copies.is_due(last, asked, nodes, self.clock(), worked) and few_copies.is_due(
+            last, asked, nodes, self.index.now(), worked
+        ):
+            from alpenhorn.coordinator.few_copies import count  # once a day
+
+            self.report.step("counting the files with too few copies")
+            count(self.index, required, policies, self._may_start)
 
     def _expect_pulls(self, context: Context) -> None:
         """Count the pulls of this round for the display."""

@@ -10,8 +10,9 @@ from alpenhorn.errors import NotFound
 from alpenhorn.index.bulk import chunks, in_chunks, marks, update
 from alpenhorn.index.connection import Index
 from alpenhorn.index.selections import SelectionPart
-from alpenhorn.listings.states import REQUEST_PENDING
+from alpenhorn.reasons import Code, code_of
 from alpenhorn.record.copies import to_replace
+from alpenhorn.record.run import FORMAT
 
 
 def create(
@@ -75,32 +76,47 @@ def allow_replacement(index: Index, node_id: int, file_ids: Sequence[int]) -> in
     return index.retry(lambda: to_replace(index, node_id, file_ids))
 
 
-def cancel_selection(index: Index, parts: Sequence[SelectionPart]) -> int:
-    """Cancel the requests of a selection made by `pending_requests`; return their number."""
+def cancel_selection(index: Index, parts: Sequence[SelectionPart], now: datetime.datetime) -> int:
+    """Cancel the requests of a selection made by `pending_requests`, in one transaction; return their number.
 
-    state = "u.completed = 0 AND u.cancelled = 0"
-    return update(index, "archivefilecopyrequest", {"cancelled": 1}, state, "r.id", parts)
+    The history gets an event for each, by which the next run notices what policies ask for.
+    """
+    at, why = now.strftime(FORMAT), Code.REQUEST_CANCELLED()
+
+    def work() -> int:
+        for part in parts:
+            index.execute(
+                # DISTINCT makes MariaDB find all rows first; otherwise it may search the events for each request.
+                "INSERT INTO sync_event (at, file_id, node_id, what, why, code)"
+                " SELECT ?, s.file_id, s.node_id, 'cancelled', ?, ? FROM"
+                f" (SELECT DISTINCT r.id, r.file_id, r.node_from_id AS node_id {part.sql}) s ORDER BY s.id",
+                (at, why, str(code_of(why)), *part.values),
+            )
+        state = "u.completed = 0 AND u.cancelled = 0"
+        return update(index, "archivefilecopyrequest", {"cancelled": 1}, state, "r.id", parts)
+
+    return index.retry(work)
 
 
-def cancel(index: Index, ids: Sequence[int]) -> int:
+def cancel(index: Index, ids: Sequence[int], now: datetime.datetime) -> int:
     """Cancel the pending requests among those given; return their number.
 
     Raises NotFound, and cancels none, if one does not exist.
     """
-    return index.retry(lambda: _cancel(index, ids))
 
+    def work() -> int:
+        require(index, ids)
+        parts = [
+            SelectionPart(
+                f"FROM archivefilecopyrequest r WHERE r.id IN ({some_marks}) AND +r.completed = 0"
+                " AND +r.cancelled = 0",
+                some,
+            )
+            for some_marks, some in in_chunks(ids)
+        ]
+        return cancel_selection(index, parts, now)
 
-def _cancel(index: Index, ids: Sequence[int]) -> int:
-    require(index, ids)
-    changed = 0
-    for some in chunks(ids):
-        cursor = index.execute(
-            "UPDATE archivefilecopyrequest SET cancelled = 1"
-            f" WHERE {REQUEST_PENDING} AND id IN ({marks(some)})",
-            tuple(some),
-        )
-        changed += cursor.rowcount
-    return changed
+    return index.retry(work)
 
 
 def forget_attempts(index: Index, ids: Sequence[int] | None) -> int:

@@ -361,7 +361,9 @@ class SyncIndex(SyncTable):
     `identity`: the random id of the index, which its media also have.  `restored`: why the index is older than the
     disks, so that nothing may be deleted; no row otherwise.  `backup`: path and time of the newest backup.
     `pruned`: the highest number of a run that was removed from the history.  `priorities`: a random word, new after
-    each change of the priority of a request.
+    each change of the priority of a request.  `few copies N`: the number of files with too few copies, where files to
+    which no policy applies should have N; `few copies N part`: a count of them that is not complete.  `retirement N`:
+    what is remembered of the last comparison of the copies on the retired node N.
     """
 
     name = pw.CharField(max_length=32, unique=True)
@@ -452,9 +454,10 @@ class SyncRetirement(SyncTable):
     """A retired node: it is a source, but its copies do not count for deletions, and nothing is copied to it.
 
     `releases`: runs release its copies once enough others exist; `declared_lost`: its medium is gone; `cancelled`: it
-    is not retired any more, but some of its requests or releases may not be undone yet.  `compared_at`
-    and `event_id`: when its copies were last compared with those elsewhere, and the newest event at that time; `stuck`
-    and `nowhere`: numbers of its files that could not be requested, and that have no good copy anywhere, at that time.
+    is not retired any more, but some of its requests or releases may not be undone yet.  `compared_at`: when all its
+    copies were last compared with those elsewhere; `event_id`: the last event up to which files with new events were
+    compared, too; `stuck` and `nowhere`: numbers of its files that could not be requested, and that have no good copy
+    anywhere, as of then.
     """
 
     node_id = pw.IntegerField(unique=True)

@@ -7,17 +7,18 @@ from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
 from alpenhorn.model.nodes import GIB, NodeFact
-from alpenhorn.model.policies import Destinations
+from alpenhorn.model.policies import DEFAULT, Destinations, Policy
 from alpenhorn.plan.filing import places, receivers
 from alpenhorn.plan.policies import shown
 from alpenhorn.plan.policy_gaps import gap, is_kept
-from alpenhorn.reasons import Code, Reason
+from alpenhorn.reasons import Code, Reason, code_of
 from alpenhorn.scan import policies, policy_files
 from alpenhorn.scan.policy_files import ComparedFile
 from alpenhorn.scan.pulls import pending_total
 from alpenhorn.scan.topology import load, stored_bytes
 
 PAGE = 5000
+AS_IF = 0  # the id of a policy that does not exist
 
 
 class PolicyGap(NamedTuple):
@@ -43,12 +44,19 @@ def gaps(
     acqs: Sequence[int] = (),
     files: Sequence[int] | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
+    default_copies: int | None = None,
 ) -> list[PolicyGap]:
     """Return what files lack; those that lack most copies first.
 
     `policy`: the id of the only policy to look at; `acqs`: only files of these acquisitions; `files`: only these.
+    `default_copies`: the number of copies of the policy `default`, as if there were one.
     """
     every = policies.load(index)
+    has_default = False
+    if default_copies is not None:
+        others = [one for one in every.every if one.name != DEFAULT]
+        has_default = len(others) < len(every.every)
+        every = policies.Policies([*others, Policy(AS_IF, DEFAULT, default_copies, 1, 0, 0)])
     if not every:
         return []
     to = _destinations(index)
@@ -67,6 +75,9 @@ def gaps(
                     lacks, why = "?", Code.POLICY_INVALID(name=one.name)
                 elif short := gap(file, one, to):
                     lacks, why = shown(one, short[0]), short[1]
+                    if one.id == AS_IF and code_of(why) is Code.POLICY_NEXT_RUN:
+                        code = Code.POLICY_ASKS_LESS if has_default else Code.POLICY_NOT_ASKED
+                        why = code(count=one.copies)
                 else:
                     continue
                 before = found.get((one.name, lacks, why), _Sum(0, 0, f"{file.acq}/{file.name}"))

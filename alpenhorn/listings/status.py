@@ -2,7 +2,7 @@
 
 A few queries, each served by an index.  Only copies in bad states and released ones are counted; sizes are summed only
 on nodes whose fullness depends on them; and repairs are looked for only where there are bad copies.  Files with too few
-good copies are not counted, since that would read every copy of the archive.
+good copies were counted by a run, since that reads every copy of the archive.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from alpenhorn.listings.stats import fullness
 from alpenhorn.model.conditions import Condition
 from alpenhorn.model.deletions import Evidence
 from alpenhorn.model.nodes import GIB
-from alpenhorn.scan import conditions, inodes, media
+from alpenhorn.model.policies import DEFAULT
+from alpenhorn.scan import conditions, few_copies, inodes, media
+from alpenhorn.scan.policies import load as load_policies
 
 BAD = (CONDITIONS["corrupt"], CONDITIONS["missing"])
 RUNS = 1000  # number of runs to search for each node's last one
@@ -102,13 +104,28 @@ class Failing(NamedTuple):
     example: int
 
 
+class CountedFew(NamedTuple):
+    """Files with too few copies.  `at`: when they were counted.
+
+    `required`: the number of good archive copies of files to which no policy applies.  `with_default`: there is a
+    policy for these.
+    """
+
+    files: int
+    bytes: int
+    at: datetime
+    required: int
+    with_default: bool
+
+
 class Status(NamedTuple):
     """The status.
 
     `runs`: the last runs of all hosts, newest first; `hosts`, `groups`: names of all hosts and groups.  `restored`: why
     deletions are suspended on this index, "" if they are not; `media`: of nodes that were found changed; `conditions`:
     lasting problems, with the hosts whose runs have them.  `host_runs`: of the hosts with active nodes; `pending`: the
-    pending requests by source and group.  `retirements`: of retired nodes.
+    pending requests by source and group.  `retirements`: of retired nodes.  `few`: the files with too few copies; None
+    if no run has counted them since the policies were changed.
     """
 
     nodes: list[NodeStatus]
@@ -125,6 +142,7 @@ class Status(NamedTuple):
     host_runs: list[HostRuns]
     pending: list[storage.PendingTransfersRow]
     retirements: list[RetirementStatus]
+    few: CountedFew | None
 
     @property
     def now(self) -> datetime:
@@ -264,6 +282,7 @@ def status(index: Index, evidence: Evidence) -> Status:
         of_hosts,
         pending,
         retirements.load(index, rows, outgoing),
+        _few(index, evidence.minimum),
     )
 
 
@@ -272,6 +291,15 @@ def no_room(node: storage.NodeRow, full: float | None) -> bool:
     if node.max_total_gb and full is not None and full >= 1:
         return True
     return node.avail_gb is not None and node.avail_gb * GIB <= max(node.min_avail_gb * GIB, 0)
+
+
+def _few(index: Index, required: int) -> CountedFew | None:
+    found = few_copies.load(index, few_copies.row_name(required))
+    policies = load_policies(index).every
+    if found is None or found.at is None or found.policies != few_copies.policies_digest(policies):
+        return None
+    with_default = any(policy.name == DEFAULT and not policy.fault for policy in policies)
+    return CountedFew(found.files, found.bytes, found.at, required, with_default)
 
 
 def _wrong(index: Index, ids: Sequence[int]) -> dict[tuple[int, str], int]:

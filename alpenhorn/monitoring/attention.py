@@ -126,6 +126,12 @@ def items(found: Status, states: Mapping[int, RunState], backup_within_s: float)
                 text = formats.count(copies, f"{wrong} copy", f"{wrong} copies")
                 what = REASONS[wrong](copies=text, node=name)
                 yield _of_node(node.node, what, f"alpenhorn file find --node {quote(name)} --{wrong}")
+    if (few := found.few) is not None and few.files:
+        text = formats.count(few.files, "file has", "files have")
+        yield Attention(
+            Code.FILES_WITH_FEW_COPIES(files=text, counted=formats.time(few.at)),
+            "alpenhorn policy check" + ("" if few.with_default else f" --copies {few.required}"),
+        )
     for failing in found.failing:
         text = formats.count(failing.requests, "request is", "requests are")
         yield Attention(

@@ -11,7 +11,7 @@ that only another site, or a required group, can take is left to its host.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from alpenhorn.model.copies import HasFile, WantsFile
 from alpenhorn.model.nodes import NodeFact
@@ -129,6 +129,23 @@ def requests(file: PolicyFile, policies: Sequence[Policy], to: Destinations) -> 
         PolicyRequest(file.file_id, node_from, group, policy.name, file.size_b)
         for group, policy in chosen.items()
     ]
+
+
+def requests_of_page(
+    files: Iterable[PolicyFile], of: Callable[[str], Sequence[Policy]], to: Destinations
+) -> list[PolicyRequest]:
+    """Return the requests to create for files, each of which takes some of the room.
+
+    `of`: returns the policies that apply to the files of an acquisition.
+    """
+    taken: dict[int, int] = {}
+    left = to._replace(free_b=lambda group: to.free_b(group) - taken.get(group, 0))
+    found: list[PolicyRequest] = []
+    for file in files:
+        for one in requests(file, of(file.acq), left):
+            found.append(one)
+            taken[one.group_to] = taken.get(one.group_to, 0) + one.size_b
+    return found
 
 
 def _open_groups(file: PolicyFile, to: Destinations) -> list[int]:

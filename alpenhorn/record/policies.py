@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.model.policies import Destinations, PolicyRequest
-from alpenhorn.plan.filing import requests
+from alpenhorn.plan.filing import requests_of_page
 from alpenhorn.reasons import Code, Why
 from alpenhorn.record.requests import create
 from alpenhorn.record.run import Run, events
@@ -99,15 +99,7 @@ def request(
         sql = index.upsert("sync_index", LOCK, LOCK[:1], LOCK[1:])
         index.execute(sql, ("policy requests", str(run.id), run.now()))
         rows = policy_files.named(index, files)
-        taken: dict[int, int] = {}
-        left = to._replace(
-            free_b=lambda group: to.free_b(group) - taken.get(group, 0),
-        )
-        found: list[PolicyRequest] = []
-        for file in policy_files.whole(index, rows, index.now()):
-            for one in requests(file, policies.of(file.acq), left):
-                found.append(one)
-                taken[one.group_to] = taken.get(one.group_to, 0) + one.size_b
+        found = requests_of_page(policy_files.whole(index, rows, index.now()), policies.of, to)
         create(index, ((one.file_id, one.group_to, one.node_from) for one in found), run.now())
         why = {
             (one.policy, one.group_to): Code.POLICY_REQUEST(

@@ -33,6 +33,8 @@ REQUESTS = """
 # Requests and failures do not change what a file lacks.
 EVENTS = "SELECT id, file_id, what FROM sync_event WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
 EVENTS_AT = "SELECT id, file_id, what FROM sync_event WHERE at > ? AND at <= ? ORDER BY at LIMIT ?"
+# Events get their numbers before they are committed: one with a lower number may appear after one with a higher number.
+OVERLAP = 1000
 LAST_ID = 2**62  # of no file
 NO_NEWS = frozenset(("requested", "failed"))
 

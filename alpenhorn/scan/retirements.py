@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
@@ -21,13 +23,16 @@ STATES = (
     ("N", "Y"),
 )
 # The + prevents SQLite from using the index on the states of a node, which would scan all copies on it for each file.
-COPIES = """
+COPY = """
     SELECT c.id AS copy_id__id, c.file_id, c.has_file, c.wants_file, f.size_b,
            (SELECT COUNT(*) FROM archivefilecopy d WHERE d.file_id = c.file_id AND +d.node_id IN ({counting})
             AND +d.has_file = 'Y' AND d.wants_file <> 'N') AS good
     FROM archivefilecopy c LEFT JOIN archivefile f ON f.id = c.file_id
-    WHERE c.node_id = ? AND c.has_file = ? AND c.wants_file = ? AND c.id > ? ORDER BY c.id LIMIT ?
 """
+COPIES = (
+    f"{COPY} WHERE c.node_id = ? AND c.has_file = ? AND c.wants_file = ? AND c.id > ? ORDER BY c.id LIMIT ?"
+)
+COPIES_OF = f"{COPY} WHERE c.file_id IN ({{marks}}) AND +c.node_id = ? ORDER BY c.id"
 ELSEWHERE = """
     SELECT file_id, node_id, has_file, wants_file FROM archivefilecopy
     WHERE file_id IN ({marks}) AND node_id <> ? AND has_file <> 'N' ORDER BY file_id, node_id
@@ -37,6 +42,38 @@ REQUESTS = """
     WHERE file_id IN ({marks}) AND +completed = 0 AND +cancelled = 0 ORDER BY id
 """
 TO = "SELECT group_id FROM sync_retirement_group WHERE node_id = ? ORDER BY id"
+
+
+class ComparedRetirement(NamedTuple):
+    """What is remembered of the last comparison of all copies on a retired node.
+
+    `made_from`: a digest of all that it depended on beside the copies; `seconds`: how long it took.  `stuck`: the files
+    that were not copied elsewhere, and whether they have no good copy anywhere; None: there were too many.
+    """
+
+    made_from: int
+    seconds: float
+    stuck: Mapping[int, bool] | None
+
+
+def row_name(node_id: int) -> str:
+    """Return the name of the row of sync_index with the ComparedRetirement of a node."""
+    return f"retirement {node_id}"
+
+
+def compared(index: Index, node_id: int) -> ComparedRetirement | None:
+    """Return what is remembered of a comparison; None if it is nothing, or if the row is invalid."""
+    value = index.value("SELECT value FROM sync_index WHERE name = ?", (row_name(node_id),))
+    try:
+        found: Any = json.loads(value or "{}")
+        stuck = found["stuck"]
+        return ComparedRetirement(
+            int(found["made_from"]),
+            float(found["seconds"]),
+            None if stuck is None else {int(id): bool(nowhere) for id, nowhere in stuck.items()},
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        return None
 
 
 def all_retirements(index: Index) -> dict[int, Retirement]:
@@ -84,6 +121,18 @@ def pages(index: Index, node_id: int, counting: Collection[int], limit: int) -> 
         while page := index.facts(RetiringCopy, sql, (node_id, has, wants, after, limit)):
             after = page[-1].copy_id
             yield page
+
+
+def pages_of(
+    index: Index, node_id: int, counting: Collection[int], file_ids: Sequence[int]
+) -> Iterator[list[RetiringCopy]]:
+    """Yield the copies of files, as `pages` does."""
+    for marks, some in in_chunks(file_ids):
+        sql = COPIES_OF.format(counting=", ".join(map(str, sorted(counting))) or "NULL", marks=marks)
+        rows = index.facts(RetiringCopy, sql, (*some, node_id))
+        for state in STATES:
+            if page := [row for row in rows if (row.has_file, row.wants_file) == state]:
+                yield page
 
 
 def files(index: Index, node_id: int, copies: Sequence[RetiringCopy]) -> list[RetiringFile]:

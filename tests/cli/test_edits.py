@@ -17,7 +17,7 @@ RELEASED = COPY - {"archivefilecopy.has_file"}
 REQUESTED = {"+archivefilecopyrequest"}
 EVIDENCE = {"+sync_verification"}
 FORGOTTEN = {"-sync_attempt", "-sync_claim", "sync_verification.verified"}
-CANCELLED = {"archivefilecopyrequest.cancelled"}
+CANCELLED = {"archivefilecopyrequest.cancelled", "+sync_event"}
 
 # Commands on the filled archive, and what they write: a column, + before a table into which rows are put, -
 # before one from which they are taken.

@@ -15,6 +15,9 @@ from click.testing import CliRunner
 
 from alpenhorn.cli.main import cli, main
 from alpenhorn.reasons import Code
+from alpenhorn.record.few_copies import complete
+from alpenhorn.scan.few_copies import FewCopies, policies_digest
+from alpenhorn.scan.policies import load as load_policies
 from tests.cli.json_shapes import Shapes, faults, leaves
 from tests.cli.test_main import walk
 from tests.fixtures.archive import Archive
@@ -181,6 +184,8 @@ def test_every_document_has_the_shape_that_the_readme_gives(archive: Archive) ->
                 stuck=1,
                 nowhere=0,
             )
+            policies = policies_digest(load_policies(archive.index).every)
+            complete(archive.index, 2, FewCopies(1, 5, policies, 0))
             archive.do("UPDATE sync_medium SET seen = '2026-01-02 03:04:05'")
         shape = shapes.named[command]
         seen: set[str] = set()

@@ -80,6 +80,7 @@ def test_an_empty_index(empty: Archive) -> None:
         "attention": [],
         "backup": None,
         "conditions": [],
+        "few_copies": None,
         "retirements": [],
         "nodes": [],
     }

@@ -326,7 +326,7 @@ def test_a_claim_for_a_deleted_file_is_not_granted(rows: Rows, run: Run) -> None
     """A run planned the pull before the request was cancelled."""
     file_id = rows.file("a")
     planned = wanted(rows, rows.request(file_id), file_id)
-    edit_requests.cancel(rows.index, [planned.fact.request_id])
+    edit_requests.cancel(rows.index, [planned.fact.request_id], WHEN)
     deletions.files(rows.index, one(file_id))
     assert claim_pulls(rows.index, run, [planned]) == {}
     assert rows.claims() == []

@@ -182,3 +182,27 @@ def test_rows_that_other_programs_left_behind_stop_nothing(sqlite_archive: Archi
     assert {name for name, _, _ in requested(archive)} >= {"000/00001.dat", "000/00003.dat"}
     result = archive.run("policy", "check")
     assert result.status == 1 and "a copy in group (777)" in result.out, result
+
+
+@pytest.mark.parametrize(
+    ("words", "files"),
+    [
+        (("request", "cancel", "1", "2"), 2),
+        (("node", "sync", "one", "two", "--cancel", "--force"), 4),
+        (("file", "sync", "many/000/00000.dat", "--cancel"), 1),
+    ],
+)
+def test_requests_that_a_command_cancelled_are_created_again_by_the_next_run(
+    tour: Archive, words: tuple[str, ...], files: int
+) -> None:
+    policy(tour, "create", "pair", "--copies", "2", "--group", "one", "--group", "two")
+    tour.files(4, "one")
+    tour.synced("--only", "check")
+    tour.root("one").rename(tour.base / "away")
+    tour.sync()
+    assert len(requested(tour)) == tour.pending() == 4
+    assert tour.run(*words).status == 0
+    assert tour.pending() == 4 - files
+    assert [name for _, name in tour.events("cancelled")] == ["one"] * files
+    tour.sync()
+    assert len(requested(tour)) == 4 + files and tour.pending() == 4

@@ -1,10 +1,16 @@
 """Nodes that are retired: their files are copied elsewhere, their copies count no more, and nothing is lost."""
 
+import logging
 import os
+from contextlib import contextmanager
 
 import pytest
 
-from tests.fixtures.archive import Archive, wait_for
+from alpenhorn.coordinator.retirement import comparisons
+from alpenhorn.edits.retirement_comparison import compare
+from alpenhorn.model.deletions import Evidence
+from alpenhorn.scan.topology import load
+from tests.fixtures.archive import WHEN, Archive, wait_for
 
 MANY = 2500
 
@@ -296,3 +302,95 @@ def test_names_from_outside_are_harmless(three):
     listed = [row["name"] for row in three.run("node", "list", "--format", "json").json]
     assert listed == ["field", "new", "safe"]
     assert name in [row["name"] for row in three.run("node", "list", "--all", "--format", "json").json]
+
+
+@contextmanager
+def statements(archive):
+    """The statements about copies that are executed meanwhile in this process."""
+    found, logger = [], logging.getLogger("peewee")
+    handler = logging.Handler()
+    handler.emit = lambda record: found.append(str(record.msg))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield found
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def compared(archive):
+    """Compare as a run does, and return the number of statements that read copies; none if nothing is compared."""
+    nodes = load(archive.index).nodes
+    here = [node.id for node in nodes.values() if node.host == "here"]
+    with statements(archive) as found:
+        for comparison in comparisons(
+            archive.index, nodes, here, (), Evidence(2, 10**9, False, {}), archive.index.now(), None
+        ):
+            compare(comparison, True, 0, lambda done, of: None)
+    return sum("archivefilecopy c" in sql for sql in found)
+
+
+def test_a_run_without_news_compares_no_copies_and_one_with_news_only_those(three):
+    ids = three.files(50, "old")
+    three.do("UPDATE archivefilecopy SET has_file = 'X' WHERE file_id = ?", ids[0])
+    three.set_copy(ids[1], "old", "MY")
+    done(three.run("node", "retire", "old", "--into", "safe", "--into", "new", "--release", "--force"))
+    assert three.one("SELECT stuck, nowhere FROM sync_retirement") == (2, 1)
+    compared(three)  # what counts for deletions, as this test sees it, may differ from what the command saw
+    assert compared(three) == 0
+    for node in ("safe", "new"):
+        three.set_copy(ids[2], node, "YY")
+    assert compared(three) == 0, "a change without an event"
+    three.insert(
+        "sync_event", at=WHEN, file_id=ids[2], node_id=three.id("storagenode", "new"), what="pulled", why=""
+    )
+    assert 0 < compared(three) <= 13, "one file, in each state"
+    assert three.copy(ids[2], "old") == "YN"
+
+    # What becomes of the files that were stuck.
+    three.set_copy(ids[1], "old", "YY")
+    three.insert(
+        "sync_event", at=WHEN, file_id=ids[1], node_id=three.id("storagenode", "old"), what="checked", why=""
+    )
+    compared(three)
+    assert three.one("SELECT stuck, nowhere FROM sync_retirement") == (1, 1)
+    assert three.one("SELECT COUNT(*) FROM archivefilecopyrequest WHERE file_id = ?", ids[1]) == 2
+    three.set_copy(ids[3], "old", "XY")
+    three.insert(
+        "sync_event", at=WHEN, file_id=ids[3], node_id=three.id("storagenode", "old"), what="corrupt", why=""
+    )
+    compared(three)
+    assert three.one("SELECT stuck, nowhere FROM sync_retirement") == (2, 2)
+    compared(three)  # the events of the releases
+    assert compared(three) == 0
+
+    # All copies are compared after an hour, after edits of nodes, and if nothing valid is remembered.
+    for sql in (
+        "UPDATE sync_retirement SET compared_at = '2026-01-01 00:00:00'",
+        "UPDATE sync_retirement SET compared_at = '2199-01-01 00:00:00'",
+        "UPDATE storagenode SET active = 0 WHERE name = 'field'",
+        "UPDATE sync_index SET value = 'x' WHERE name LIKE 'retirement %'",
+        "UPDATE sync_index SET value = '{\"stuck\": {\"a\": 1}}' WHERE name LIKE 'retirement %'",
+        "DELETE FROM sync_index WHERE name LIKE 'retirement %'",
+    ):
+        three.do(sql)
+        assert compared(three) > 10, sql
+        assert compared(three) == 0, sql
+        assert three.one("SELECT stuck, nowhere FROM sync_retirement") == (2, 2)
+
+
+def test_a_node_with_more_stuck_files_than_are_remembered_is_compared_in_full(sqlite_archive):
+    for name in ("old", "safe"):
+        sqlite_archive.node(name, archive=1)
+    sqlite_archive.files(1001, "old")
+    sqlite_archive.do("UPDATE archivefilecopy SET has_file = 'X'")
+    done(sqlite_archive.run("node", "retire", "old", "--into", "safe", "--force"))
+    assert sqlite_archive.one("SELECT stuck, nowhere FROM sync_retirement") == (1001, 1001)
+    compared(sqlite_archive)
+    assert compared(sqlite_archive) == 0
+    file_id = sqlite_archive.file("acq/new", None, "old")
+    sqlite_archive.insert("sync_event", at=WHEN, file_id=file_id, node_id=1, what="imported", why="")
+    assert compared(sqlite_archive) > 0
+    assert sqlite_archive.one("SELECT stuck, nowhere FROM sync_retirement") == (1002, 1001)

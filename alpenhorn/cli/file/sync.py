@@ -59,7 +59,9 @@ def sync(
         node=None if node is None else node.id, group=None if group is None else group.id, files=(file.id,)
     )
     if cancel:
-        done = edit_requests.cancel_selection(index, files_to_request.pending_requests(selection))
+        done = edit_requests.cancel_selection(
+            index, files_to_request.pending_requests(selection), app.stamp()
+        )
         output.line(
             f"Cancelled {output.count(done, 'request')}." if done else "No pending requests to cancel."
         )

@@ -22,7 +22,8 @@ from alpenhorn.coordinator.lost_media import refuse_if_there
 from alpenhorn.edits import lost as edit_lost
 from alpenhorn.edits import nodes as edit_node
 from alpenhorn.edits import retirement as edit
-from alpenhorn.edits.retirement import Comparison, RetirementAmounts
+from alpenhorn.edits import retirement_comparison as comparing
+from alpenhorn.edits.retirement_comparison import Comparison, RetirementAmounts
 from alpenhorn.errors import Refused
 from alpenhorn.listings import trash
 from alpenhorn.model.nodes import NodeFact
@@ -188,11 +189,11 @@ def _list(app: App, place: _Place, listing: ListOptions) -> None:
     comparison = _comparison(app, place, False)
     of = scan.count(app.index, place.node.id)
 
-    def rows() -> Iterator[edit.Named]:
+    def rows() -> Iterator[comparing.Named]:
         with LongWork(app, f"Comparing the copies on {place.node.name}") as work:
             for number, stuck in enumerate(comparison.pages(changes=False)):
-                work.at(min(number * edit.PAGE, of), of)
-                yield from edit.named(app.index, stuck)
+                work.at(min(number * comparing.PAGE, of), of)
+                yield from comparing.named(app.index, stuck)
 
     listing.show(FILES, rows(), "All files are elsewhere, or can be copied.")
 
@@ -201,7 +202,7 @@ def _retire(app: App, place: _Place, given: RetireOptions) -> None:
     node, of = place.node, scan.count(app.index, place.node.id)
     comparison = _comparison(app, place, given.releases)
     with LongWork(app, f"Comparing the copies on {node.name}") as work:
-        edit.compare(comparison, False, of, work.at)
+        comparing.compare(comparison, False, of, work.at)
     found = comparison.amounts
     if not place.groups and (found.requested.files or found.stuck):
         _refuse_without_group(node, found)
@@ -218,7 +219,7 @@ def _retire(app: App, place: _Place, given: RetireOptions) -> None:
         edit.retire(app.index, node.id, place.groups, given.releases, app.stamp())
     comparison = _comparison(app, place, given.releases)
     with LongWork(app, f"Requesting the files on {node.name}", changing=True) as work:
-        edit.compare(comparison, True, of, work.at)
+        comparing.compare(comparison, True, of, work.at)
     _report(app, place, given, comparison)
 
 
@@ -255,7 +256,7 @@ def _declare_lost(app: App, place: _Place, given: RetireOptions) -> None:
     place = _Place(topology, topology.nodes[node.id], retirement, place.groups)
     comparison = _comparison(app, place, False)
     with LongWork(app, f"Requesting the files that were on {node.name}", changing=True) as work:
-        edit.compare(comparison, True, scan.count(app.index, node.id), work.at)
+        comparing.compare(comparison, True, scan.count(app.index, node.id), work.at)
     _report(app, place, given, comparison)
 
 

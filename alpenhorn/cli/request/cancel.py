@@ -21,7 +21,7 @@ def cancel(app: App, ids: Sequence[int]) -> None:
       alpenhorn request cancel 4711 4712
     """
     wanted = list(dict.fromkeys(ids))
-    done = edit_requests.cancel(app.index, wanted)
+    done = edit_requests.cancel(app.index, wanted, app.stamp())
     output.line(f"Cancelled {output.count(done, 'request')}.")
     if done < len(wanted):
         output.line(f"Not changed, because not pending: {output.count(len(wanted) - done, 'request')}.")

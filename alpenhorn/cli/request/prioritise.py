@@ -84,6 +84,6 @@ def _edit(app: App, options: PriorityOptions, priority: int) -> BulkEdit:
         verb="prioritise",
         doing="Prioritising",
         consequence=f" with priority {priority}",
-        change=lambda parts: priorities.prioritise_selection(index, parts, priority),
+        change=lambda parts, _: priorities.prioritise_selection(index, parts, priority),
         done=lambda requests: f"Set the priority of {output.count(requests, 'request')} to {priority}.",
     )

@@ -9,7 +9,7 @@ from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.arguments import REQUEST_ID
 from alpenhorn.cli.requests import request_columns
 from alpenhorn.cli.runs import workers
-from alpenhorn.coordinator.preview import why
+from alpenhorn.coordinator.preview_pulls import why
 from alpenhorn.listings import requests as listing
 from alpenhorn.listings.requests import RequestRow, RequestState
 from alpenhorn.reasons import Reason, Why, code_in_json, named
