@@ -72,7 +72,7 @@ class Sync(NamedTuple):
 
     `time_limit`, `import_settle`: seconds; `time_limit` None for no limit.  `remind_after`: seconds until a
     lasting condition is reported again, 0 for every run.  `stuck_after`: seconds until other runs report a
-    run that still holds nodes.
+    run that still holds nodes.  `sha256`: compute SHA-256 sums beside MD5 sums.
 
     For deletions: `keeper_seen_within`: maximum seconds since a node was last found in order; `trust_unseen`:
     also count copies on nodes that no run has ever seen; `delete_evidence`: "index", or "stat" to also look
@@ -92,6 +92,7 @@ class Sync(NamedTuple):
     delete_evidence: str = "index"
     remind_after: float = 86_400.0
     stuck_after: float = 6 * 3600.0
+    sha256: bool = False
 
 
 class Transfer(NamedTuple):
@@ -601,6 +602,7 @@ KEYS: dict[str, dict[str, ValueKind]] = {
         "delete_evidence": ValueKind('"index" or "stat"', _read_evidence),
         "remind_after": _duration(above_zero=False),
         "stuck_after": _duration(above_zero=True),
+        "sha256": _SWITCH,
     },
     "transfer": {
         "pull_timeout_base": _duration(above_zero=True),

@@ -77,7 +77,8 @@ COLUMNS = (NODE_NAME, SOURCE, *AMOUNT, *REASON, EXAMPLE, REQUEST)
 @click.option(
     "--replace",
     is_flag=True,
-    help="Also replace copies that were changed after they were registered; the changed file is kept.",
+    help="Also replace copies that were changed after they were registered, or have another SHA-256 sum; the file is"
+    " kept.",
 )
 @check_option
 @force_option
@@ -103,6 +104,7 @@ def repair(
     A copy that was changed after it was registered, probably by the owner of the file, is left alone.  To accept its
     contents, use "alpenhorn file modify FILE --from-copy NODE".  With --replace, the run renames the changed file
     to .NAME.changed-TIME in the same directory, where TIME is its modification time, and pulls the old contents.
+    The same applies to a copy that has the MD5 sum in the index, but another SHA-256 sum.
 
     \b
     Examples:

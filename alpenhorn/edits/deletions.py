@@ -28,6 +28,7 @@ ABOUT_FILES = (
     "sync_file_claim",
     "sync_pin",
     "sync_restore",
+    "sync_digest",
 )
 
 

@@ -12,7 +12,7 @@ from alpenhorn.model.copies import HasFile, WantsFile
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.model.pulls import PullFact
 from alpenhorn.model.repair import BadCopy, GoodCopy
-from alpenhorn.plan.pulls import file_fault, in_brackets, unknown_file
+from alpenhorn.plan.pulls import KEPT_ASIDE, file_fault, in_brackets, unknown_file
 from alpenhorn.reasons import Code, Why, code_of
 
 
@@ -20,7 +20,7 @@ class RepairDecision(NamedTuple):
     """The source node for a repair, or 0 and the reason.
 
     `under_way`: a request is already pending.  `found`: the result of the check of a file that is not replaced.
-    `aside`: the copy was changed by its owner, and its file is to be kept under another name.
+    `aside`: the file may have the right contents, and is to be kept under another name.
     """
 
     source_id: int
@@ -43,7 +43,7 @@ class RepairPlanner:
     """Chooses the sources for repairs.
 
     `nodes` and `groups`: all, by id; `remote`: returns the remote object of a node; `replace`: also replace copies that
-    their owners changed.
+    may have the right contents (KEPT_ASIDE).
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class RepairPlanner:
         self._sources: dict[tuple[int, int], _Source] = {}
 
     def choose(self, copy: BadCopy) -> RepairDecision:
-        aside = self.replace and not copy.once_good and code_of(copy.found) == Code.COPY_CHANGED
+        aside = self.replace and not copy.once_good and code_of(copy.found) in KEPT_ASIDE
         decision = self._choose(copy._replace(once_good=copy.once_good or aside))
         served = decision.source_id or decision.under_way
         return decision._replace(aside=True) if aside and served else decision

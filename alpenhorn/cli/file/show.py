@@ -10,6 +10,7 @@ from alpenhorn.cli.columns import column, number, time
 from alpenhorn.cli.files import COPY_COLUMNS, FILE_COLUMNS
 from alpenhorn.listings import files as listing
 from alpenhorn.scan import names, pins
+from alpenhorn.scan.digests import known_sha256
 
 TRANSFERS = (
     number("id", "ID"),
@@ -44,8 +45,10 @@ def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: 
     copies = listing.copies_of(index, found.id) if nodes or all_ else None
     requests = listing.transfers_of(index, found.id) if transfers or all_ else None
     kept = pins.of_file(index, found.id)
+    sha256 = known_sha256(index, [found.id]).get(found.id)
     if as_json:
         document = columns.document(FILE_COLUMNS, row)
+        document["sha256"] = sha256
         document["pins"] = [one._asdict() for one in kept]
         if states is not None:
             document["groups"] = [{"group": group, "state": state} for group, state in states]
@@ -63,6 +66,7 @@ def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: 
             ("Size", output.size(row.size_b)),
             ("Bytes", row.size_b),
             ("MD5 sum", row.md5sum),
+            *(("SHA-256 sum", one) for one in (sha256,) if one),
             ("Registered", output.zoned(row.registered)),
             *((f"Pinned on {one.node or 'every node'}", pins.words(one.reason, one.until)) for one in kept),
         )
