@@ -1290,6 +1290,12 @@ class Code(_Codes):
     """The extra `report` is not installed."""
     REPORT_FILE_UNUSABLE = "report-file-unusable", "the report cannot be written: {file}: {why}"
     """The file of `alpenhorn report --output` cannot be created or replaced."""
+    BAGIT_PACKAGE_MISSING = (
+        "bagit-package-missing",
+        "no bag is written: the Python package bagit cannot be imported: {why}; to install it: pip install"
+        " 'alpenhorn[bagit]'",
+    )
+    """The extra `bagit` is not installed."""
     TOOL_MISSING = "tool-missing", "{tool} ({program}) {where}: {purpose}"
     """A required program is not installed."""
     TOOL_HANGS = "tool-hangs", "{tool} ({path}) did not print its version within {seconds:g} s"

@@ -35,6 +35,7 @@ class TaskKind(StrEnum):
     IDENTITY = "identity"
     LOOK = "look"
     SEPARATE = "separate"
+    EXPORT = "export"
 
     @property
     def changes(self) -> bool:

@@ -146,6 +146,7 @@ OTHERS = {
     "db rebuild",
     "db upgrade",
     "doctor",
+    "export bagit",
     "init",
     "metrics",
     "node manifest",
