@@ -20,6 +20,7 @@ from alpenhorn.record.run import Run
 from alpenhorn.scan.digests import known_sha256
 from tests.fixtures.index import MariaDBServer
 from tests.fixtures.rows import MD5, Rows
+from tests.index.daemon import make_daemon_index
 from tests.record.waiting import await_a_waiter
 
 ONE, TWO = "1a" * 32, "2b" * 32
@@ -67,6 +68,16 @@ def test_upper_case_of_the_daemon_is_the_same_sum(rows: Rows) -> None:
     file_id = rows.file("a", md5sum=MD5.upper())
     keep(rows, Content(file_id, 10, MD5, ONE))
     assert known(rows, file_id) == {file_id: ONE}
+
+
+def test_the_daemons_tables_may_have_another_collation(mariadb_index_url: str) -> None:
+    index = Index.open(mariadb_index_url)
+    make_daemon_index(index)
+    create(index)
+    rows = Rows(index)
+    file_id = rows.file("a", md5sum=MD5.upper())
+    assert keep(rows, Content(file_id, 10, MD5, ONE)) == {} and known(rows, file_id) == {file_id: ONE}
+    index.close()
 
 
 def test_many_are_kept_together(rows: Rows) -> None:
