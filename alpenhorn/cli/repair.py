@@ -48,9 +48,7 @@ def _example(line: RepairLine) -> str:
 def _reason(line: RepairLine) -> Why:
     """Return the reason, with the names in its commands if it is about one file."""
     amount = line.amount
-    return (
-        named(line.why, amount.example, line.node, amount.request or None) if amount.files == 1 else line.why
-    )
+    return named(line.why, amount.path, line.node, amount.request or None) if amount.files == 1 else line.why
 
 
 NODE_NAME = column("node", "Node")

@@ -158,10 +158,15 @@ def _pull(copy: BadCopy, source: GoodCopy, node: NodeFact) -> PullFact:
 
 @dataclass
 class RepairAmount:
-    """An amount of files.  `example`: the path of the first; `request`: its pending request, if any."""
+    """An amount of files.
+
+    `path`: that of the first; `example`: the same, with what was found there in brackets; `request`: its pending
+    request, if any.
+    """
 
     files: int = 0
     bytes: int = 0
+    path: str = ""
     example: str = ""
     request: int = 0
 
@@ -188,8 +193,8 @@ class Repairs:
         else:
             amount = self.left.setdefault((copy.node_id, decision.why, decision.under_way), RepairAmount())
         if not amount.files:
-            amount.example = f"{copy.acq}/{copy.name}" if copy.name is not None else f"file {copy.file_id}"
-            amount.example += in_brackets(decision.found)
+            amount.path = f"{copy.acq}/{copy.name}" if copy.name is not None else f"file {copy.file_id}"
+            amount.example = amount.path + in_brackets(decision.found)
             amount.request = copy.requested
         amount.files += 1
         amount.bytes += max(0, copy.size_b or 0)

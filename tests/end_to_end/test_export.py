@@ -14,6 +14,7 @@ import pytest
 
 from tests.end_to_end.test_sha256 import FIRST, SECOND
 from tests.fixtures.archive import Archive, Result, wait_for
+from tests.fixtures.filesystems import LINKLESS, mounted
 
 pytestmark = pytest.mark.one_engine
 
@@ -35,7 +36,7 @@ NAMES = [
     "'quoted\"",
     "back\\slash",
     "caf\u00e9",
-    "cafe\u0301 decomposed",
+    "cafe\u0301",  # the same, decomposed
     "\N{SATELLITE}",
     "tab\tinside",
     "$(touch x)",
@@ -195,6 +196,54 @@ def test_a_forged_copy_is_not_exported_if_its_sha256_is_known(two: Archive) -> N
     two.put("one", "acq/f", FIRST)
     assert export(two).status == 0
     validated(bag_of(two))
+
+
+def test_a_row_that_leads_out_of_the_root_is_not_followed(two: Archive) -> None:
+    (two.base / "secret").write_bytes(b"secret")
+    two.file("acq/f", b"f", "one")
+    two.insert(
+        "archivefile",
+        acq_id=1,
+        name="../../secret",
+        size_b=6,
+        md5sum=hashlib.md5(b"secret").hexdigest(),
+        registered="2026-01-01 00:00:00",
+    )
+    two.set_copy(2, "one", "YY")
+    assert export(two).status == 1
+    nothing_left(two)
+    assert (two.base / "secret").read_bytes() == b"secret"
+
+
+def test_names_that_the_target_takes_for_one_another_make_no_bag(two: Archive, tmp_path: Path) -> None:
+    """As on exFAT, which a disk for the transport may have."""
+    with mounted(LINKLESS[0], tmp_path, tmp_path / "disk") as disk:
+        there = set(disk.iterdir())
+        two.file("acq/name", b"one", "one")
+        two.file("acq/NAME", b"two", "one")
+        result = two.run("export", "bagit", "acq", str(disk / "bag"))
+        assert result.status == 1 and "nothing was written" in result.err, result
+        assert set(disk.iterdir()) == there
+        two.do("DELETE FROM archivefilecopy WHERE file_id = 2")
+        two.do("DELETE FROM archivefile WHERE id = 2")
+        done = two.run("export", "bagit", "acq", str(disk / "bag"))
+        assert done.status == 0, done
+        validated(disk / "bag")
+
+
+def test_a_target_without_room_is_refused_or_given_up(two: Archive, tmp_path: Path) -> None:
+    with mounted("tmpfs", tmp_path, tmp_path / "disk") as disk:
+        two.file("acq/f", bytes(20 * 2**20), "one")
+        result = two.run("export", "bagit", "acq", str(disk / "bag"))
+        assert result.status == 1 and "bytes are free" in result.err, result
+        # The file is longer than it should be: found out by reading, but there is no room for that.
+        two.do("UPDATE archivefile SET size_b = 100")
+        assert two.run("export", "bagit", "acq", str(disk / "bag")).status == 1
+        # Somebody else fills the disk meanwhile: here, many small files, which need a page each.
+        two.files(5000, "two", 10, acq="many")
+        result = two.run("export", "bagit", "many", str(disk / "bag"))
+        assert result.status == 1 and "cannot write to the destination" in result.err, result
+        assert list(disk.iterdir()) == []
 
 
 def test_only_the_chosen_nodes_are_read(two: Archive) -> None:

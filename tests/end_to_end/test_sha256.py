@@ -165,7 +165,9 @@ def test_nothing_replaces_either_of_two_files_with_one_md5_sum_without_a_decisio
     file_id = collided(two)
     request = two.request(file_id, "one", "two")
     refused = two.run("repair", "--force")
-    assert refused.status == 1 and "another SHA-256 sum" in " ".join(refused.out.split()), refused
+    text = " ".join(refused.out.split())
+    assert refused.status == 1 and "another SHA-256 sum" in text, refused
+    assert "--replace --file acq/f;" in text and "modify acq/f --from-copy two" in text
     for _ in range(2):
         assert "another SHA-256 sum" in two.sync().err
     assert two.state(request) == "pending"
