@@ -73,6 +73,7 @@ class Sync(NamedTuple):
     `time_limit`, `import_settle`: seconds; `time_limit` None for no limit.  `remind_after`: seconds until a
     lasting condition is reported again, 0 for every run.  `stuck_after`: seconds until other runs report a
     run that still holds nodes.  `trash`: seconds for which deleted files stay in the trash of their node, 0 for none.
+    `sha256`: compute SHA-256 sums beside MD5 sums.
 
     For deletions: `keeper_seen_within`: maximum seconds since a node was last found in order; `trust_unseen`:
     also count copies on nodes that no run has ever seen; `delete_evidence`: "index", or "stat" to also look
@@ -93,6 +94,7 @@ class Sync(NamedTuple):
     remind_after: float = 86_400.0
     stuck_after: float = 6 * 3600.0
     trash: float = 0.0
+    sha256: bool = False
 
 
 class Transfer(NamedTuple):
@@ -603,6 +605,7 @@ KEYS: dict[str, dict[str, ValueKind]] = {
         "remind_after": _duration(above_zero=False),
         "stuck_after": _duration(above_zero=True),
         "trash": _duration(above_zero=False),
+        "sha256": _SWITCH,
     },
     "transfer": {
         "pull_timeout_base": _duration(above_zero=True),

@@ -111,6 +111,7 @@ JOBS = {
     "ManifestJob": Handler("alpenhorn.workers.manifest:write", ("stage", "report")),
     "LookJob": Handler("alpenhorn.workers.links:look", ("report",)),
     "SeparateJob": Handler("alpenhorn.workers.links:separate", ("stage", "report")),
+    "ExportJob": Handler("alpenhorn.workers.export:export_files", ("report",)),
     "ReconcileJob": Handler("alpenhorn.workers.reconcile:reconcile", ("report",)),
 }
 """By the name of the job's type."""

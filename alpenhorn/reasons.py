@@ -231,6 +231,14 @@ class Code(_Codes):
         " the new ones: alpenhorn file modify FILE --from-copy {node!q}",
     )
     """Only the file's owner knows which contents are right."""
+    COLLIDING_FILE_AT_PATH = (
+        "colliding-file-at-path",
+        "the file on {node} has the MD5 sum in the index, but another SHA-256 sum, and is not overwritten; find out"
+        " which contents are right; to bring back those in the index and keep these under another name: alpenhorn"
+        " repair --node {node!q} --replace --file FILE; to accept these: alpenhorn file modify FILE --from-copy"
+        " {node!q}",
+    )
+    """One of two files with the same MD5 sum was made on purpose; the index may have the SHA-256 sum of that one."""
 
     # --- changes to copies
 
@@ -512,6 +520,11 @@ class Code(_Codes):
     """The copy is corrupt, or it is another file."""
     COPY_MD5_WRONG = "copy-md5-wrong", "its MD5 sum is {found}, the index says {expected}"
     """The copy is corrupt, or it is another file."""
+    COPY_SHA256_WRONG = (
+        "copy-sha256-wrong",
+        "its MD5 sum agrees with the index, but its SHA-256 sum is {found}, not {expected}",
+    )
+    """Two different files have the same MD5 sum, which does not happen by chance."""
     COPY_CHANGED = "copy-changed", "{difference}; it was modified at {modified} UTC, after it was registered"
     """The file was written after it was last known to be good, so its owner may have changed it."""
     COPY_UNREADABLE = "copy-unreadable", "cannot {doing} {path}: {why}"
@@ -774,6 +787,11 @@ class Code(_Codes):
     SOURCE_MD5_WRONG = (
         "source-md5-wrong",
         "the MD5 of the source is {found}, not {expected} as in the index",
+    )
+    """The source's copy becomes suspect."""
+    SOURCE_SHA256_WRONG = (
+        "source-sha256-wrong",
+        "the MD5 of the source agrees with the index, but its SHA-256 is {found}, not {expected}",
     )
     """The source's copy becomes suspect."""
     SOURCE_CHANGED = "source-changed", "the source changed while it was being read"
@@ -1322,6 +1340,12 @@ class Code(_Codes):
     """The extra `report` is not installed."""
     REPORT_FILE_UNUSABLE = "report-file-unusable", "the report cannot be written: {file}: {why}"
     """The file of `alpenhorn report --output` cannot be created or replaced."""
+    BAGIT_PACKAGE_MISSING = (
+        "bagit-package-missing",
+        "no bag is written: the Python package bagit cannot be imported: {why}; to install it: pip install"
+        " 'alpenhorn[bagit]'",
+    )
+    """The extra `bagit` is not installed."""
     TOOL_MISSING = "tool-missing", "{tool} ({program}) {where}: {purpose}"
     """A required program is not installed."""
     TOOL_HANGS = "tool-hangs", "{tool} ({path}) did not print its version within {seconds:g} s"
@@ -1505,6 +1529,8 @@ class Code(_Codes):
     """The tables are not in utf8mb4."""
     ROWS_WITHOUT_TARGET = "rows-without-target", "{count} {what}: they are left alone"
     """Rows of the index refer to rows that no longer exist."""
+    DIGESTS_DAMAGED = "digests-damaged", "sync_digest: rows with an invalid SHA-256 or MD5 sum: {count}"
+    """Another program, or damage, changed the rows; they are ignored."""
     CLOCKS_DIFFER = "clocks-differ", "{detail}"
     """Claims expire by the server's clock."""
 

@@ -179,7 +179,9 @@ def test_every_exit_status_has_a_line() -> None:
 
 
 def test_every_configuration_key_has_a_line() -> None:
-    listed = re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \|", section(page("configuration"), "Keys"), re.MULTILINE)
+    listed = re.findall(
+        r"^\| `([a-z_]+\.[a-z0-9_]+)` \|", section(page("configuration"), "Keys"), re.MULTILINE
+    )
     known = [f"{section}.{key}" for section, keys in KEYS.items() for key in keys]
     # A pattern is a table of its own, shown with examples.
     assert sorted(listed) == sorted(set(known) - {"import.pattern"})
@@ -190,7 +192,7 @@ def test_every_key_that_a_page_names_exists() -> None:
     named = {
         name
         for path in documents()
-        for name in re.findall(rf"`((?:{'|'.join(KEYS)})\.[a-z_]+)\b", prose(path.read_text()))
+        for name in re.findall(rf"`((?:{'|'.join(KEYS)})\.[a-z0-9_]+)\b", prose(path.read_text()))
     }
     assert len(named) > 30 and named <= known
 

@@ -36,6 +36,8 @@ COMMANDS = {
     "db rebuild": "Fill an empty index from the manifests on disks.",
     "db upgrade": "Upgrade an index that an older version made.",
     "doctor": "Check everything that a run on this host needs.",
+    "export": "Write files of the archive for other programs.",
+    "export bagit": "Write the files of an acquisition as a bag (BagIt).",
     "file": "Create, find, import, copy, check, pin and delete files.",
     "file clean": "Release a copy of a file for removal, or undo that.",
     "file create": "Create a file in an acquisition, without copies.",

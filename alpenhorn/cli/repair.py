@@ -48,9 +48,7 @@ def _example(line: RepairLine) -> str:
 def _reason(line: RepairLine) -> Why:
     """Return the reason, with the names in its commands if it is about one file."""
     amount = line.amount
-    return (
-        named(line.why, amount.example, line.node, amount.request or None) if amount.files == 1 else line.why
-    )
+    return named(line.why, amount.path, line.node, amount.request or None) if amount.files == 1 else line.why
 
 
 NODE_NAME = column("node", "Node")
@@ -77,7 +75,8 @@ COLUMNS = (NODE_NAME, SOURCE, *AMOUNT, *REASON, EXAMPLE, REQUEST)
 @click.option(
     "--replace",
     is_flag=True,
-    help="Also replace copies that were changed after they were registered; the changed file is kept.",
+    help="Also replace copies that were changed after they were registered, or have another SHA-256 sum; the file is"
+    " kept.",
 )
 @check_option
 @force_option
@@ -103,6 +102,7 @@ def repair(
     A copy that was changed after it was registered, probably by the owner of the file, is left alone.  To accept its
     contents, use "alpenhorn file modify FILE --from-copy NODE".  With --replace, the run renames the changed file
     to .NAME.changed-TIME in the same directory, where TIME is its modification time, and pulls the old contents.
+    The same applies to a copy that has the MD5 sum in the index, but another SHA-256 sum.
 
     \b
     Examples:

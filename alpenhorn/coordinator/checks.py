@@ -25,10 +25,11 @@ from alpenhorn.plan.checks import (
     sums_to_keep,
 )
 from alpenhorn.plan.links import look_files
-from alpenhorn.plan.pulls import foreign_file
+from alpenhorn.plan.pulls import unknown_file
 from alpenhorn.reasons import Code, Reason, about, headed
 from alpenhorn.record import checks
 from alpenhorn.scan.checks import END, longest_ago, pages, unverified
+from alpenhorn.scan.digests import known_sha256
 from alpenhorn.scan.good_since import good_since
 from alpenhorn.scan.sample import sample, sums
 
@@ -164,7 +165,7 @@ class Checks:
         for node, files in self._pages:
             if self._is_gone(node):
                 continue
-            due = self._with_times(node, self._free(node, files))
+            due = self._with_sha256(self._with_times(node, self._free(node, files)))
             tasks = list(check_tasks(node, due, self.context.limits))
             if tasks:
                 self._open += len(tasks)
@@ -184,6 +185,17 @@ class Checks:
             return []
         since = good_since(self.context.index, node.id, [file.file_id for file in files])
         return [file._replace(since=since.get(file.file_id, 0.0)) for file in files]
+
+    def _with_sha256(self, files: list[CheckFile]) -> list[CheckFile]:
+        """Add the known SHA-256 sums, and have unknown ones computed if this host records them.
+
+        If not, only suspect copies are compared: a pull on another host may have found the difference.
+        """
+        records = self.context.config.sync.sha256
+        file_ids = [file.file_id for file in files if records or file.has_file != "Y"]
+        known = known_sha256(self.context.index, file_ids)
+        unknown = "" if records else None
+        return [file._replace(sha256=known.get(file.file_id, unknown)) for file in files]
 
     def task_ended(self, done: Done) -> None:
         self._open -= 1
@@ -379,7 +391,7 @@ class Checks:
                 continue
             if result.verdict is Verdict.CORRUPT and result.file.file_id in settled.never_good:
                 self.context.whole.foreign.add((node.id, result.file.file_id))
-                why = foreign_file(node.name)
+                why = unknown_file(node.name, result.error)
                 why = headed(f"corrupt on {node.name}", why)
                 report.failures.add(why, f"{result.file.path}: {result.error}")
                 continue

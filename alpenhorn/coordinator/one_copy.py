@@ -9,7 +9,7 @@ from typing import NamedTuple
 from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Refused
 from alpenhorn.extensions.registry import node_io
-from alpenhorn.fs.hashing import md5_of
+from alpenhorn.fs.hashing import digests_of
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.checks import CheckFile, CheckJob
 from alpenhorn.model.nodes import NodeFact
@@ -20,19 +20,20 @@ from alpenhorn.workers.tape import out_of_reach, why_unread
 
 
 class ReadCopy(NamedTuple):
-    """`md5sum`: hex, lower case; "" if only the length was requested.  `error`: why it was not read, else "".
+    """`md5sum`, `sha256`: hex, lower case; "" if only the length was requested.  `error`: why it was not read, else "".
 
     `there`: something is at its path, if only that was to be found out.
     """
 
     size_b: int = 0
     md5sum: str = ""
+    sha256: str = ""
     error: str = ""
     there: bool = False
 
 
 def read_copy(node: NodeFact, path: str, transfer: Transfer, before_fork: Callable[[], None]) -> ReadCopy:
-    """Return the length and MD5 sum of the file at `path` on a node of this host.
+    """Return the length and the sums of the file at `path` on a node of this host.
 
     The time limit is that of a pull of that length.  Raises Refused, which names node and path.
     """
@@ -111,7 +112,7 @@ def _require_on_disk(node: Node, path: str) -> None:
 
 def _read(fd: int, report: Reporter) -> ReadCopy:
     before = os.fstat(fd)
-    size_b, md5sum = md5_of(fd, before.st_size, report.stopping)
+    size_b, sums = digests_of(fd, before.st_size, report.stopping, sha256=True)
     after = os.fstat(fd)
     # With the MD5 sum of an unfinished file, each complete copy would be found corrupt.
     if (
@@ -120,4 +121,4 @@ def _read(fd: int, report: Reporter) -> ReadCopy:
         or before.st_ctime_ns != after.st_ctime_ns
     ):
         return ReadCopy(error="it changed while it was being read")
-    return ReadCopy(size_b, md5sum)
+    return ReadCopy(size_b, sums.md5, sums.sha256)

@@ -16,6 +16,7 @@ from alpenhorn.reasons import Code, Reason, Why, code_of, headed
 from alpenhorn.record import claims, pulls
 from alpenhorn.record.priorities import tidy
 from alpenhorn.scan import priorities
+from alpenhorn.scan.digests import known_sha256
 from alpenhorn.scan.priorities import PriorityLevel
 from alpenhorn.scan.pulls import page
 from alpenhorn.transfer.methods import METHODS
@@ -157,7 +158,7 @@ class Pulls:
         if not wanted:
             self._pass_over(decisions, ())
             return []
-        claimed = claims.claim(context.index, context.run, wanted)
+        claimed = self._with_sha256(claims.claim(context.index, context.run, wanted))
         granted = {decision.fact.request_id for decision in claimed}
         for decision in wanted:
             fact = decision.fact
@@ -174,6 +175,16 @@ class Pulls:
             if _killed_a_worker(decision):
                 tasks.extend(pull_tasks([decision], context.limits, context.stage, share))
         return self._limited.hold(tasks)
+
+    def _with_sha256(self, decisions: list[PullDecision]) -> list[PullDecision]:
+        """Add the known SHA-256 sums, and have unknown ones computed, if this host records them."""
+        if not self.context.config.sync.sha256:
+            return decisions
+        known = known_sha256(self.context.index, [decision.fact.file_id for decision in decisions])
+        return [
+            decision._replace(fact=decision.fact._replace(sha256=known.get(decision.fact.file_id, "")))
+            for decision in decisions
+        ]
 
     def _pass_over(self, decisions: Iterable[PullDecision], granted: Container[int]) -> None:
         """Count the requests that are not carried out in this round as work that is not pending."""

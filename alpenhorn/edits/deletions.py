@@ -30,6 +30,7 @@ ABOUT_FILES = (
     "sync_pin",
     "sync_restore",
     "sync_trash",
+    "sync_digest",
 )
 
 

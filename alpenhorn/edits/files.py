@@ -19,12 +19,15 @@ from typing import NamedTuple
 from alpenhorn.errors import NotFound, Refused
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
+from alpenhorn.record import digests
 from alpenhorn.record.attempts import succeeded
 from alpenhorn.record.copies import NEVER_READ, once_good
+from alpenhorn.scan.digests import known_sha256
 from alpenhorn.scan.names import FileName
 
 COLUMNS = ("acq_id", "name", "size_b", "md5sum", "registered")
 THERE = "SELECT name, size_b, md5sum FROM archivefile WHERE acq_id = ? AND name = ?"
+ID = "SELECT id FROM archivefile WHERE acq_id = ? AND name = ?"
 FACTS = "SELECT size_b, md5sum FROM archivefile WHERE id = ?"
 NAMED = """
     SELECT f.id, a.name AS acq__name, f.name FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id WHERE f.id = ?
@@ -68,9 +71,19 @@ class Modified(NamedTuple):
 
 
 def create(
-    index: Index, acq_id: int, acq: str, name: str, size_b: int, md5sum: str, now: datetime.datetime
+    index: Index,
+    acq_id: int,
+    acq: str,
+    name: str,
+    size_b: int,
+    md5sum: str,
+    now: datetime.datetime,
+    sha256: str = "",
 ) -> None:
-    """Create a file without copies.  `md5sum`: hex, lower case.  Raises Refused if its name exists."""
+    """Create a file without copies.
+
+    `md5sum`, `sha256`: hex, lower case; the latter is "" if it is not known.  Raises Refused if its name exists.
+    """
     refuse_taken(index, acq_id, acq, name)
 
     def work() -> None:
@@ -80,6 +93,9 @@ def create(
         # An equal row was created by this command, if the answer to the commit was lost.
         if there is None or there != (name, size_b, md5sum):
             raise _taken(acq, name, name if there is None else there.name)
+        if sha256:
+            file_id = index.value(ID, (acq_id, name))
+            digests.keep_first(index, [digests.Content(file_id, size_b, md5sum, sha256)])
 
     index.retry(work)
 
@@ -126,6 +142,7 @@ def modify(
     reverify: bool = True,
     known: tuple[int | None, str | None] | None = None,
     accepted: AcceptedCopy | None = None,
+    sha256: str = "",
 ) -> Modified:
     """Set the length (bytes) and the MD5 sum (hex, lower case), unless None.
 
@@ -134,6 +151,8 @@ def modify(
     the new values.
     `known`: the length and MD5 sum that the file must have before.
     `accepted`: the copy that was read; it becomes suspect, and the file counts as registered when it was read.
+    `sha256`: the SHA-256 sum of the contents with these values (hex, lower case), "" if it is not known.  It takes the
+    place of the one on record, and another one is a change, too.
     Raises NotFound if the file was removed, Refused if it has other values than `known`, or if the accepted copy is no
     longer recorded as corrupt.
     """
@@ -154,12 +173,19 @@ def modify(
             changed["size_b"] = size_b
         if md5sum not in (None, (before.md5sum or "").lower()):
             changed["md5sum"] = md5sum
-        if changed and accepted is not None:
-            changed["registered"] = accepted.registered
-        if not changed:
+        other = bool(sha256) and known_sha256(index, [file_id]).get(file_id, sha256) != sha256
+        if not changed and not other:
             return Modified(False, before.size_b, before.md5sum, [], [])
-        settings = ", ".join(f"{column} = ?" for column in changed)
-        index.execute(f"UPDATE archivefile SET {settings} WHERE id = ?", (*changed.values(), file_id))
+        if accepted is not None:
+            changed["registered"] = accepted.registered
+        if changed:
+            settings = ", ".join(f"{column} = ?" for column in changed)
+            index.execute(f"UPDATE archivefile SET {settings} WHERE id = ?", (*changed.values(), file_id))
+        if sha256:
+            assert size_b is not None and md5sum is not None
+            digests.replace(index, digests.Content(file_id, size_b, md5sum, sha256))
+        else:
+            digests.forget(index, file_id)
         copies = index.execute(COPIES + lock, (file_id,)).fetchall()
         good = [(copy_id, node_id) for copy_id, node_id, has, _ in copies if has == "Y"]
         corrupt = [

@@ -61,6 +61,7 @@ def check(index: Index) -> list[Finding]:
         *structure(index),
         *collation(index),
         *orphans(index),
+        *digests(index),
         clock(index),
     ]
 
@@ -200,6 +201,16 @@ def orphans(index: Index) -> list[Finding]:
                 )
             )
     return findings or [Finding(Level.PASS, "no rows point to missing rows")]
+
+
+def digests(index: Index) -> list[Finding]:
+    """Find SHA-256 sums that are none; the rows are not believed."""
+    damaged = "FROM sync_digest WHERE LENGTH(sha256) <> 64 OR LENGTH(md5sum) <> 32"
+    count = index.value(f"SELECT COUNT(*) {damaged}")
+    if not count:
+        return []
+    remedy = f"delete these, which are computed again when a copy is read: DELETE {damaged}"
+    return [Finding(Level.WARN, Code.DIGESTS_DAMAGED(count=count), remedy)]
 
 
 def clock(index: Index) -> Finding:

@@ -521,6 +521,19 @@ class SyncTrash(SyncTable):
         )
 
 
+class SyncDigest(SyncTable):
+    """The SHA-256 sum of a file, from a copy that had this length and MD5 sum.
+
+    It is believed only while the file has both: other programs change them, and SQLite gives the id of a deleted file
+    to a later one.  All sums are hexadecimal and in lower case.
+    """
+
+    file_id = pw.IntegerField(primary_key=True)
+    size_b = pw.BigIntegerField()
+    md5sum = pw.CharField(max_length=32)
+    sha256 = pw.CharField(max_length=64)
+
+
 class SyncEvent(SyncTable):
     """The history of copies: event and reason.  Rows are only added."""
 
@@ -574,4 +587,5 @@ SYNC_TABLES: tuple[type[TableModel], ...] = (
     SyncDeletedNode,
     SyncPriority,
     SyncTrash,
+    SyncDigest,
 )

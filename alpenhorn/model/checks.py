@@ -33,7 +33,7 @@ class CheckFile(NamedTuple):
 
     `has_file` and `wants_file`: those when the job was made; the result applies to a copy in that
     state only.  `since`: POSIX seconds since which the copy is known to be good; other data that was written later is
-    the work of its owner.
+    the work of its owner.  `sha256`: as in `PullFile`.
     """
 
     copy_id: int
@@ -44,6 +44,7 @@ class CheckFile(NamedTuple):
     has_file: str = "M"
     wants_file: str = "Y"
     since: float = inf
+    sha256: str | None = None
 
 
 class CheckJob(NamedTuple):
@@ -57,7 +58,7 @@ class CheckResult(NamedTuple):
     `linked`: the file has more than one hard link.  `began`: when its job began, in POSIX
     seconds by the clock of the storage, as the times of its files; 0: unknown.
     `modified`: of a corrupt file that was written after the copy was last known to be good: when that was; "" for
-    others.
+    others.  `sha256`: that of a good copy, "" if it was not computed.
     """
 
     file: CheckFile
@@ -67,3 +68,4 @@ class CheckResult(NamedTuple):
     linked: bool = False
     began: float = 0.0
     modified: str = ""
+    sha256: str = ""

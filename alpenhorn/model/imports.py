@@ -67,12 +67,15 @@ class ImportFile(NamedTuple):
 
 
 class ImportJob(NamedTuple):
-    """`settle`: seconds for which a file must be unchanged; `search`: the number of the search that found the files."""
+    """`settle`: seconds for which a file must be unchanged; `search`: the number of the search that found the files;
+    `sha256`: whether to compute that sum, too.
+    """
 
     node: NodeFact
     search: int
     settle: float
     files: tuple[ImportFile, ...]
+    sha256: bool = False
 
 
 class Detected(NamedTuple):
@@ -120,7 +123,7 @@ class ImportResult(NamedTuple):
     `linked`: the file has more than one hard link.  `moved`: it was moved from the top of the root; `file` has its new
     path.  `modified`: if the file was written after the copy in the index was last known to be good, when that was; ""
     otherwise.  `began`: when its job began, in POSIX
-    seconds by the clock of the storage, as the times of its files; 0: unknown.
+    seconds by the clock of the storage, as the times of its files; 0: unknown.  `sha256`: "" if it was not computed.
     """
 
     file: ImportFile
@@ -133,3 +136,4 @@ class ImportResult(NamedTuple):
     moved: bool = False
     modified: str = ""
     began: float = 0.0
+    sha256: str = ""

@@ -50,7 +50,7 @@ class PullFact(NamedTuple):
     (node id, result of the check) of those whose corrupt copy never was.  `same_path`: (node id, acquisition)
     of another file that is or may be at the same path on a node of the group.  `fault`: why the rows are
     inconsistent; "" if they are not.  `others`: the good copies of the file, if the requested source cannot be
-    used now.  `priority`: larger ones are done first.
+    used now.  `priority`: larger ones are done first.  `sha256`: as in `PullFile`.
     """
 
     request_id: int
@@ -74,6 +74,7 @@ class PullFact(NamedTuple):
     aside: tuple[int, ...] = ()
     others: tuple[OtherSource, ...] = ()
     priority: int = 0
+    sha256: str | None = None
 
 
 class PullFile(NamedTuple):
@@ -83,6 +84,8 @@ class PullFile(NamedTuple):
     `fence`: the fence of the claim under which it is pulled.  `since`: as in `CheckFile`; what is at the path is not
     replaced if it was written since then.  `aside`: what is there is renamed.  `other_copy`: the id of the source copy
     if it is not the requested one, else 0; `instead`: the requested source, and why it is not used.
+
+    `sha256`: the known SHA-256 sum, "" if none is known, None if it is not to be computed.
     """
 
     request_id: int
@@ -96,6 +99,7 @@ class PullFile(NamedTuple):
     aside: bool = False
     other_copy: int = 0
     instead: tuple[str, Why] = ("", "")
+    sha256: str | None = None
 
 
 class PullJob(NamedTuple):
@@ -119,7 +123,7 @@ class PullResult(NamedTuple):
     `space_b`: bytes on the medium.  `blame`, `error`: set if the pull failed.  `unmounted`: it failed because
     the source's storage was not seen on its host.  `advanced`: the connection ended before or during this
     file, but other data of the job had arrived; the next run continues from there.  `aside`: the name of the
-    changed file that it replaced, relative to the root.
+    changed file that it replaced, relative to the root.  `sha256`: that of a pulled file, "" if it was not computed.
     """
 
     file: PullFile
@@ -133,3 +137,4 @@ class PullResult(NamedTuple):
     unmounted: bool = False
     advanced: bool = False
     aside: str = ""
+    sha256: str = ""

@@ -36,6 +36,7 @@ class TaskKind(StrEnum):
     LOOK = "look"
     SEPARATE = "separate"
     TRASH = "trash"
+    EXPORT = "export"
 
     @property
     def changes(self) -> bool:

@@ -126,15 +126,20 @@ def delete_task(job: DeleteJob, limits: Limits, more_s: float = 0.0) -> Task:
 
 
 def import_tasks(
-    node: NodeFact, search: int, settle: float, files: Sequence[tuple[ImportFile, int]], limits: Limits
+    node: NodeFact,
+    search: int,
+    settle: float,
+    files: Sequence[tuple[ImportFile, int]],
+    limits: Limits,
+    sha256: bool = False,
 ) -> Iterator[Task]:
-    """Divide imports into tasks.  `files`: files with their lengths."""
+    """Divide imports into tasks.  `files`: files with their lengths; `sha256`: as in `ImportJob`."""
     for batch in split(files, lambda item: item[1], BATCH_FILES, limits.workers):
         size_b = sum(length for _, length in batch)
         yield Task(
             TaskKind.IMPORT,
             node.id,
-            ImportJob(node, search, settle, tuple(file for file, _ in batch)),
+            ImportJob(node, search, settle, tuple(file for file, _ in batch), sha256),
             files=len(batch),
             bytes=size_b,
             deadline=limits.deadline(len(batch), size_b),

@@ -24,6 +24,8 @@ from alpenhorn.reasons import Code, Reason, Why, code_of, quoted
 
 SAME_PATH_ARRIVING = Code.SAME_PATH_ARRIVING()
 RETRY = "alpenhorn request retry ID"
+# Results of checks after which a file is replaced only on demand, and kept under another name.
+KEPT_ASIDE = (Code.COPY_CHANGED, Code.COPY_SHA256_WRONG)
 MD5 = re.compile(r"[0-9a-fA-F]{32}")
 
 
@@ -83,6 +85,7 @@ class PullDecision(NamedTuple):
             self.node_id in fact.aside,
             0 if self.other is None else self.other.copy_id,
             self.instead,
+            fact.sha256,
         )
 
 
@@ -179,7 +182,7 @@ class PullPlanner:
             return _refused(fact, node_id)
         node = self.nodes[node_id]
         for at, found in fact.found:
-            if at == node_id and code_of(found) == Code.COPY_CHANGED:
+            if at == node_id and code_of(found) in KEPT_ASIDE:
                 return PullDecision(fact, Choice.SKIP, unknown_file(node.name, found), node, found=found)
         for at, shared in fact.same_path:
             if at == node_id:
@@ -435,6 +438,8 @@ def unknown_file(node: str, found: str, then: str = "") -> Reason:
     """
     if code_of(found) == Code.COPY_CHANGED:
         return Code.CHANGED_FILE_AT_PATH(node=node)
+    if code_of(found) == Code.COPY_SHA256_WRONG:
+        return Code.COLLIDING_FILE_AT_PATH(node=node)
     return foreign_file(node, then)
 
 

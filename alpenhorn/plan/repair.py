@@ -12,7 +12,7 @@ from alpenhorn.model.copies import HasFile, WantsFile
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.model.pulls import PullFact
 from alpenhorn.model.repair import BadCopy, GoodCopy
-from alpenhorn.plan.pulls import file_fault, in_brackets, unknown_file
+from alpenhorn.plan.pulls import KEPT_ASIDE, file_fault, in_brackets, unknown_file
 from alpenhorn.reasons import Code, Why, code_of
 
 
@@ -20,7 +20,7 @@ class RepairDecision(NamedTuple):
     """The source node for a repair, or 0 and the reason.
 
     `under_way`: a request is already pending.  `found`: the result of the check of a file that is not replaced.
-    `aside`: the copy was changed by its owner, and its file is to be kept under another name.
+    `aside`: the file may have the right contents, and is to be kept under another name.
     """
 
     source_id: int
@@ -43,7 +43,7 @@ class RepairPlanner:
     """Chooses the sources for repairs.
 
     `nodes` and `groups`: all, by id; `remote`: returns the remote object of a node; `replace`: also replace copies that
-    their owners changed.
+    may have the right contents (KEPT_ASIDE).
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class RepairPlanner:
         self._sources: dict[tuple[int, int], _Source] = {}
 
     def choose(self, copy: BadCopy) -> RepairDecision:
-        aside = self.replace and not copy.once_good and code_of(copy.found) == Code.COPY_CHANGED
+        aside = self.replace and not copy.once_good and code_of(copy.found) in KEPT_ASIDE
         decision = self._choose(copy._replace(once_good=copy.once_good or aside))
         served = decision.source_id or decision.under_way
         return decision._replace(aside=True) if aside and served else decision
@@ -158,10 +158,15 @@ def _pull(copy: BadCopy, source: GoodCopy, node: NodeFact) -> PullFact:
 
 @dataclass
 class RepairAmount:
-    """An amount of files.  `example`: the path of the first; `request`: its pending request, if any."""
+    """An amount of files.
+
+    `path`: that of the first; `example`: the same, with what was found there in brackets; `request`: its pending
+    request, if any.
+    """
 
     files: int = 0
     bytes: int = 0
+    path: str = ""
     example: str = ""
     request: int = 0
 
@@ -188,8 +193,8 @@ class Repairs:
         else:
             amount = self.left.setdefault((copy.node_id, decision.why, decision.under_way), RepairAmount())
         if not amount.files:
-            amount.example = f"{copy.acq}/{copy.name}" if copy.name is not None else f"file {copy.file_id}"
-            amount.example += in_brackets(decision.found)
+            amount.path = f"{copy.acq}/{copy.name}" if copy.name is not None else f"file {copy.file_id}"
+            amount.example = amount.path + in_brackets(decision.found)
             amount.request = copy.requested
         amount.files += 1
         amount.bytes += max(0, copy.size_b or 0)

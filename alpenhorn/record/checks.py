@@ -19,7 +19,8 @@ from alpenhorn.model.events import NO_FILE
 from alpenhorn.model.links import LookTotals
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Blame, Verdict
-from alpenhorn.reasons import Code, Reason
+from alpenhorn.reasons import Code, Reason, code_of
+from alpenhorn.record import digests
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.copies import became_good, file_facts, never_good, once_good, verified, with_evidence
 from alpenhorn.record.place import node_unmoved
@@ -77,6 +78,7 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult
         # A changed copy was settled by another program, or by this run if the answer to the commit was lost.
         now = _unchanged(index, [result.file for result in results])
         current = [result for result in results if result.file.copy_id in now]
+        current = _with_first_sha256(index, current)
         current = _changed_or_corrupt(index, node, current)
         conclusive = [result for result in current if result.verdict in CONCLUSIVE]
         for verdict in STATE:
@@ -90,6 +92,16 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult
         # Without the evidence, no pull replaces what the owner of the file has written.
         changed = [result.file.file_id for result in conclusive if result.verdict is Verdict.CHANGED]
         never_good(index, node.id, changed)
+        # The same if only the SHA-256 sum differs: the one on record may be that of a forged copy.
+        never_good(
+            index,
+            node.id,
+            [
+                result.file.file_id
+                for result in conclusive
+                if result.verdict is Verdict.CORRUPT and code_of(result.error) == Code.COPY_SHA256_WRONG
+            ],
+        )
         succeeded(index, "check", [result.file.copy_id for result in conclusive])
         # A deletion that waited for the reading need not wait any longer.
         succeeded(index, "delete", [result.file.copy_id for result in good], Code.RELEASED_COPY_WRITTEN)
@@ -101,6 +113,33 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult
         )
 
     return index.retry(work)
+
+
+def _with_first_sha256(index: Index, results: Sequence[CheckResult]) -> list[CheckResult]:
+    """Record the SHA-256 sums of good copies.  Return the results without those whose file has got another one since.
+
+    These copies stay due, so that the next run compares them.
+    """
+    read = [result for result in results if result.verdict is Verdict.GOOD and result.sha256]
+    if not read:
+        return list(results)
+    differ = digests.keep_first(
+        index,
+        [
+            digests.Content(
+                result.file.file_id,
+                result.file.size_b or 0,
+                (result.file.md5sum or "").lower(),
+                result.sha256,
+            )
+            for result in read
+        ],
+    )
+    return [
+        result
+        for result in results
+        if result.verdict is not Verdict.GOOD or result.file.file_id not in differ
+    ]
 
 
 def _changed_or_corrupt(index: Index, node: NodeFact, results: Sequence[CheckResult]) -> list[CheckResult]:

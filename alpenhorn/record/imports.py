@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
@@ -11,6 +12,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Blame
 from alpenhorn.plan.imports import is_new, same_path
 from alpenhorn.reasons import Code, Reason, Why, code_of, within
+from alpenhorn.record import digests
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.copies import file_facts, good, never_good, once_good
 from alpenhorn.record.place import node_unmoved
@@ -86,6 +88,7 @@ def settle(
             ],
         )
         rows = {(row.acq, row.name): row for row in _known(index, node, results)}
+        sha256 = digests.keep_first(index, _contents(results, rows, deleting))
         fine: list[tuple[KnownFile, int | None, Reason]] = []
         differ: list[tuple[KnownFile, int | None, Reason]] = []
         modified: dict[int, str] = {}
@@ -95,7 +98,7 @@ def settle(
                 refused.append((result.file.path, FOLDED if result.file.known is None else REMOVED))
             elif row.file_id in deleting:
                 continue
-            elif difference := _difference(result, row.size_b, row.md5sum):
+            elif difference := _difference(result, row, sha256):
                 differ.append((row, result.space_b, difference))
                 modified[row.file_id] = result.modified
             else:
@@ -120,8 +123,12 @@ def settle(
             )
         corrupt = [(row, why) for row, _, why in differ if code_of(why) != Code.COPY_CHANGED]
         altered = [(row, why) for row, _, why in differ if code_of(why) == Code.COPY_CHANGED]
-        once_good(index, node.id, [row.file_id for row, _ in corrupt if row.has_file == "Y"])
-        never_good(index, node.id, [row.file_id for row, _ in corrupt if row.has_file in (None, "N")])
+        collided = {row.file_id for row, why in corrupt if code_of(why) == Code.COPY_SHA256_WRONG}
+        rotted = [row for row, _ in corrupt if row.file_id not in collided]
+        once_good(index, node.id, [row.file_id for row in rotted if row.has_file == "Y"])
+        never_good(index, node.id, [row.file_id for row in rotted if row.has_file in (None, "N")])
+        # The SHA-256 sum on record may be that of a forged copy.
+        never_good(index, node.id, sorted(collided))
         # Without the evidence, no pull replaces what the owner of the file has written.
         never_good(index, node.id, [row.file_id for row, _ in altered])
         for what, rows_of in (("corrupt", corrupt), ("changed", altered)):
@@ -218,10 +225,26 @@ def _with_owners_work(
     ]
 
 
-def _difference(result: ImportResult, size_b: int | None, md5sum: str | None) -> Why:
-    if size_b != result.size_b:
-        wrong = Code.COPY_LENGTH_WRONG(found=result.size_b, expected=size_b)
+def _contents(
+    results: Sequence[ImportResult], rows: Mapping[tuple[str, str], KnownFile], deleting: Collection[int]
+) -> Iterable[digests.Content]:
+    """Yield the contents of the files that have the length and MD5 sum in the index."""
+    for result in results:
+        row = rows.get((result.file.acq, result.file.name))
+        if result.sha256 and row is not None and row.file_id not in deleting and not _difference(result, row):
+            assert result.size_b is not None and result.md5sum is not None
+            yield digests.Content(row.file_id, result.size_b, result.md5sum, result.sha256)
+
+
+def _difference(
+    result: ImportResult, row: KnownFile, sha256: Mapping[int, str] = MappingProxyType({})
+) -> Why:
+    """Return how a file differs from the index, "" if not at all.  `sha256`: the known sums that differ, by file id."""
+    if row.size_b != result.size_b:
+        wrong = Code.COPY_LENGTH_WRONG(found=result.size_b, expected=row.size_b)
         return within(wrong, f"{wrong}; its MD5 sum is {result.md5sum}")
-    if (md5sum or "").lower() != result.md5sum:
-        return Code.COPY_MD5_WRONG(found=result.md5sum, expected=md5sum)
+    if (row.md5sum or "").lower() != result.md5sum:
+        return Code.COPY_MD5_WRONG(found=result.md5sum, expected=row.md5sum)
+    if row.file_id in sha256:
+        return Code.COPY_SHA256_WRONG(found=result.sha256, expected=sha256[row.file_id])
     return ""

@@ -13,6 +13,7 @@ from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.plan.pulls import PullDecision
 from alpenhorn.plan.sources import OF_SOURCE
 from alpenhorn.reasons import Code, Reason, headed
+from alpenhorn.record import digests
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.claims import held_claims, release, still_pending
 from alpenhorn.record.copies import file_facts, good, never_good, once_good
@@ -64,6 +65,7 @@ def settle(
     Pulled files were verified against the length and MD5 sum at the start of the job.  If the index has other values
     now, the copy is suspect, and the request waits for its check.  The same applies if this run has lost the claim:
     the request is left to the run that took it over, which may have pulled the file to another node of the group.
+    And if another run has recorded another SHA-256 sum since.
 
     `silent`: requests whose source could not be reached; they get no failed attempt, as the back-off counts it.
 
@@ -90,6 +92,15 @@ def settle(
             same = facts.get(result.file.file_id) == (result.file.size_b, result.file.md5sum)
             kind = lost if result.file.file_id not in held else verified if same else outdated
             kind.append(result)
+        differ = digests.keep_first(
+            index,
+            [
+                digests.Content(result.file.file_id, result.file.size_b, result.file.md5sum, result.sha256)
+                for result in verified
+            ],
+        )
+        colliding = [result for result in verified if result.file.file_id in differ]
+        verified = [result for result in verified if result.file.file_id not in differ]
         good(
             index,
             run,
@@ -112,6 +123,9 @@ def settle(
         _suspect(index, run, node, changed, CHANGED, states=("X",))
         _suspect(index, run, node, outdated, OUTDATED, states=("N", "X"), pulled_by_run=True)
         _suspect(index, run, node, lost, LOST, states=("N", "X"), pulled_by_run=True)
+        for result in colliding:
+            why = Code.COPY_SHA256_WRONG(found=result.sha256, expected=differ[result.file.file_id])
+            _suspect(index, run, node, [result], why, states=("N", "X"), pulled_by_run=True)
         _blame(index, run, source, [result for result in rest if result.blame is Blame.SOURCE])
         states = _states(index, node.id, [result.file.file_id for result in occupied])
         corrupt = {file_id for file_id, has in states.items() if has == "X"}

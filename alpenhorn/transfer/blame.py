@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable
 
 from alpenhorn.errors import AlpenhornError, UnsafePath
-from alpenhorn.fs.hashing import md5_of
+from alpenhorn.fs.hashing import Digests, digests_of
 from alpenhorn.model.tasks import Blame
 from alpenhorn.reasons import Code, Reason, storable
 
@@ -82,9 +82,13 @@ def wrong_length(found: int, expected: int) -> TransferFailed:
     return TransferFailed(Blame.SOURCE, Code.SOURCE_LENGTH_WRONG(found=found, expected=expected))
 
 
-def wrong_md5(found: str, expected: str) -> TransferFailed:
-    """Return the failure of a source that was read without error, but with a wrong MD5 sum."""
-    return TransferFailed(Blame.SOURCE, Code.SOURCE_MD5_WRONG(found=found, expected=expected))
+def other_content(found: Digests, md5sum: str, sha256: str | None) -> TransferFailed:
+    """Return the failure of a source that was read without error, but with a wrong MD5 sum, or only SHA-256 sum."""
+    if found.md5 != md5sum or not sha256:
+        why = Code.SOURCE_MD5_WRONG(found=found.md5, expected=md5sum)
+    else:
+        why = Code.SOURCE_SHA256_WRONG(found=found.sha256, expected=sha256)
+    return TransferFailed(Blame.SOURCE, why)
 
 
 def check_source(source: int, size_b: int) -> os.stat_result:
@@ -98,16 +102,21 @@ def check_source(source: int, size_b: int) -> os.stat_result:
 
 
 def mismatch(
-    source: int, before: os.stat_result, found: str, expected: str, stopping: Callable[[], bool] | None
+    source: int,
+    before: os.stat_result,
+    found: str,
+    md5sum: str,
+    sha256: str | None,
+    stopping: Callable[[], bool] | None,
 ) -> TransferFailed:
     """Return the failure of a file that arrived wrong, after reading the source again to find whom to blame."""
     try:
-        _, original = md5_of(source, before.st_size, stopping)
+        _, original = digests_of(source, before.st_size, stopping, sha256=bool(sha256))
     except OSError as error:
         return source_failed(error)
     after = os.fstat(source)
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         return TransferFailed(Blame.SOURCE, Code.SOURCE_CHANGED())
-    if original != expected:
-        return wrong_md5(original, expected)
+    if not original.agree(md5sum, sha256):
+        return other_content(original, md5sum, sha256)
     return TransferFailed(Blame.DESTINATION, Code.ARRIVED_MD5_WRONG(found=found))

@@ -9,13 +9,13 @@ and copies that share blocks are a single copy.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import stat
 from collections.abc import Callable
 
 from alpenhorn.errors import Stopped
 from alpenhorn.fs.abilities import UNSUPPORTED
+from alpenhorn.fs.hashing import Digests, Hasher
 from alpenhorn.fs.syscalls import start_writing
 from alpenhorn.model.tasks import Blame
 from alpenhorn.reasons import Code
@@ -47,13 +47,14 @@ def copy(
     stopping: Callable[[], bool] | None = None,
     on_bytes: Callable[[int], None] | None = None,
     limiter: RateLimiter | None = None,
-) -> None:
+    sha256: str | None = None,
+) -> Digests:
     """Copy the open file `source` to `name` in the directory `stage`, with its mode and times, and verify it.
 
-    Returns after the copy was read and has the given length and MD5 sum; with `flush`, it is also on stable
-    storage.  A partial big file at `name` is continued.  Owner and group are kept for root.  `limiter` limits
-    the rate.  Raises TransferFailed, and Stopped if `stopping` returns true, called after each chunk of a big
-    file; what has been written stays.
+    Returns its sums after the copy was read and has the given length and MD5 sum; with `flush`, it is also on
+    stable storage.  `sha256`: as in `PullFile`.  A partial big file at `name` is continued.  Owner and group are kept
+    for root.  `limiter` limits the rate.  Raises TransferFailed, and Stopped if `stopping` returns true, called after
+    each chunk of a big file; what has been written stays.
     """
     before = check_source(source, size_b)
     try:
@@ -64,7 +65,7 @@ def copy(
         if size_b <= (SMALL if limiter is None else min(SMALL, limiter.block)):
             if limiter is not None:
                 limiter.wait(size_b)
-            found = _copy_small(source, fd, size_b)
+            found = _copy_small(source, fd, size_b, sha256 is not None)
             if on_bytes is not None:
                 on_bytes(size_b)
             _finish(fd, before, flush)
@@ -72,12 +73,14 @@ def copy(
             part = os.fstat(fd).st_size
             if not 0 < part <= size_b:
                 part = 0
-            found = _copy_big(source, fd, before, part, flush, stopping, on_bytes, limiter)
-            if part and found != md5sum:
+            both = sha256 is not None
+            found = _copy_big(source, fd, before, part, flush, stopping, on_bytes, limiter, both)
+            if part and not found.agree(md5sum, sha256):
                 # The partial file was not the beginning of this file.
-                found = _copy_big(source, fd, before, 0, flush, stopping, on_bytes, limiter)
-        if found != md5sum or os.fstat(fd).st_size != size_b:
-            raise mismatch(source, before, found, md5sum, stopping)
+                found = _copy_big(source, fd, before, 0, flush, stopping, on_bytes, limiter, both)
+        if not found.agree(md5sum, sha256) or os.fstat(fd).st_size != size_b:
+            raise mismatch(source, before, found.md5, md5sum, sha256, stopping)
+        return found
     finally:
         os.close(fd)
 
@@ -100,7 +103,7 @@ def _create(stage: int, name: str) -> int:
         return os.open(name, _NEW, 0o600, dir_fd=stage)
 
 
-def _copy_small(source: int, fd: int, size_b: int) -> str:
+def _copy_small(source: int, fd: int, size_b: int, sha256: bool) -> Digests:
     try:
         data = os.read(source, size_b + 1)
         while 0 < len(data) < size_b and (more := os.read(source, size_b + 1 - len(data))):
@@ -113,7 +116,9 @@ def _copy_small(source: int, fd: int, size_b: int) -> str:
         written = os.pwrite(fd, data, 0)
         while written < size_b:
             written += os.pwrite(fd, data[written:], written)
-        return hashlib.md5(os.pread(fd, size_b + 1, 0), usedforsecurity=False).hexdigest()
+        hasher = Hasher(sha256)
+        hasher.update(os.pread(fd, size_b + 1, 0))
+        return hasher.digests()
     except OSError as error:
         raise destination_failed(error) from None
 
@@ -127,14 +132,15 @@ def _copy_big(
     stopping: Callable[[], bool] | None,
     on_bytes: Callable[[int], None] | None,
     limiter: RateLimiter | None,
-) -> str:
-    """Copy from the offset `part` on, hash the whole copy, and return the MD5 sum."""
+    sha256: bool,
+) -> Digests:
+    """Copy from the offset `part` on, hash the whole copy, and return its sums."""
     size_b = before.st_size
     chunk = CHUNK if limiter is None else min(CHUNK, limiter.block)
     sparse = before.st_blocks * 512 < size_b
     try:
         os.ftruncate(fd, part)
-        with TrailingHash(fd, part) as hasher:
+        with TrailingHash(fd, part, sha256) as hasher:
             if on_bytes is not None and part:
                 on_bytes(part)
             offset = part
@@ -158,7 +164,7 @@ def _copy_big(
                     on_bytes(count)
             # The flush overlaps with the rest of the hashing.
             _finish(fd, before, flush)
-            return hasher.md5()
+            return hasher.digests()
     except OSError as error:
         raise destination_failed(error) from None
 

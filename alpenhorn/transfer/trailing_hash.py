@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import threading
 from types import TracebackType
+
+from alpenhorn.fs.hashing import Digests, Hasher
 
 BLOCK = 2**20
 
 
 class TrailingHash:
-    """A thread that reads an open file behind its writer and computes the MD5 sum.
+    """A thread that reads an open file behind its writer and computes its sums.
 
         with TrailingHash(fd, already) as hasher:
             ... hasher.advance(offset) ...
-            digest = hasher.md5()
+            digests = hasher.digests()
 
-    `already`: bytes in the file at the start.
+    `already`: bytes in the file at the start.  `sha256`: whether to compute that sum, too.
     """
 
-    def __init__(self, fd: int, already: int) -> None:
+    def __init__(self, fd: int, already: int, sha256: bool = False) -> None:
         self._fd = fd
         self._written = already
         self._read = 0
         self._complete = False
         self._given_up = False
         self._error: OSError | None = None
-        self._digest = hashlib.md5(usedforsecurity=False)
+        self._hasher = Hasher(sha256)
         self._moved = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="hash", daemon=True)
 
@@ -51,15 +52,15 @@ class TrailingHash:
             self._moved.notify_all()
             self._moved.wait_for(lambda: self._written - self._read <= ahead or self._error is not None)
 
-    def md5(self) -> str:
-        """Wait for the end of the file and return the sum; raises OSError if the file cannot be read."""
+    def digests(self) -> Digests:
+        """Wait for the end of the file and return the sums; raises OSError if the file cannot be read."""
         with self._moved:
             self._complete = True
             self._moved.notify_all()
         self._thread.join()
         if self._error is not None:
             raise self._error
-        return self._digest.hexdigest()
+        return self._hasher.digests()
 
     def _run(self) -> None:
         buffer = memoryview(bytearray(BLOCK))
@@ -70,7 +71,7 @@ class TrailingHash:
                     count = os.preadv(self._fd, [buffer[: min(BLOCK, end - read)]], read)
                     if count == 0:
                         raise OSError(errno.EIO, "what was written cannot be read back")
-                    self._digest.update(buffer[:count])
+                    self._hasher.update(buffer[:count])
                     read += count
                 with self._moved:
                     self._read = read

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import Flusher
-from alpenhorn.fs.hashing import md5_of
+from alpenhorn.fs.hashing import digests_of
 from alpenhorn.fs.newer import modified_at, written_since
 from alpenhorn.fs.paths import irregular
 from alpenhorn.fs.settled import storage_now
@@ -105,14 +105,29 @@ def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) ->
             wrong = Code.COPY_LENGTH_WRONG(found=length, expected=file.size_b)
         if wrong and file.has_file == HasFile.YES:
             return _differs(file, node, fd, wrong)
-        _, md5sum = md5_of(fd, length, report.stopping, lambda count: report.progress(0, count))
+        _, found = digests_of(
+            fd,
+            length,
+            report.stopping,
+            lambda count: report.progress(0, count),
+            sha256=file.sha256 is not None,
+        )
         if wrong:
             # The sum identifies what was found, since it may be a different file.
-            return _differs(file, node, fd, within(wrong, f"{wrong}; its MD5 sum is {md5sum}"))
-        if md5sum != (file.md5sum or "").lower():
-            return _differs(file, node, fd, Code.COPY_MD5_WRONG(found=md5sum, expected=file.md5sum))
+            return _differs(file, node, fd, within(wrong, f"{wrong}; its MD5 sum is {found.md5}"))
+        if found.md5 != (file.md5sum or "").lower():
+            return _differs(file, node, fd, Code.COPY_MD5_WRONG(found=found.md5, expected=file.md5sum))
+        if found.other_sha256(file.sha256):
+            why = Code.COPY_SHA256_WRONG(found=found.sha256, expected=file.sha256)
+            return _differs(file, node, fd, why)
         flusher.add_file(fd, file.path)
-        return CheckResult(file, Verdict.GOOD, node.space_used(status), linked=status.st_nlink > 1)
+        return CheckResult(
+            file,
+            Verdict.GOOD,
+            node.space_used(status),
+            linked=status.st_nlink > 1,
+            sha256=found.sha256,
+        )
     except OSError as error:
         return CheckResult(file, Verdict.UNREADABLE, error=_unreadable("read", file, error))
     finally:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
-from alpenhorn.fs.hashing import md5_of
+from alpenhorn.fs.hashing import Digests, digests_of
 from alpenhorn.fs.paths import TreeOpener, open_below
 from alpenhorn.io.base import MARKER_BYTES, marked_name
 from alpenhorn.model.nodes import MARKER
@@ -24,9 +24,9 @@ from alpenhorn.transfer.blame import (
     check_source,
     destination_failed,
     mismatch,
+    other_content,
     source_failed,
     wrong_length,
-    wrong_md5,
 )
 from alpenhorn.transfer.methods import METHODS
 from alpenhorn.transfer.session_timer import SessionTimer
@@ -91,7 +91,7 @@ def _sessions(
             with TreeOpener(work.stage.fd) as below:
                 for file in files:
                     try:
-                        here = file.path in right or _verify(work, below, file, file.path)
+                        here = right.get(file.path) or _verify(work, below, file, file.path)
                     except TransferFailed as error:
                         work.discard(file.path)
                         if doubtful:
@@ -99,8 +99,8 @@ def _sessions(
                         elif session is not None or not work.unseen:  # a file cut short proves nothing
                             work.fail(file, error)
                         continue
-                    if here:
-                        work.arrived.append(ArrivedFile(file, file.path, work.began, method))
+                    if here is not None:
+                        work.arrived.append(ArrivedFile(file, file.path, work.began, method, here.sha256))
                     else:
                         absent.append(file)
         if session is None:
@@ -154,16 +154,16 @@ def _went_through(work: PullState, session: rsync.SessionEnd, files: Sequence[Pu
 
 def _session(
     work: PullState, argv: Sequence[str], files: Sequence[PullFile]
-) -> tuple[rsync.SessionEnd | None, set[str]]:
-    """Run one session; return how it ended (None if it was stopped), and the paths of files that are known to
-    be correct.
+) -> tuple[rsync.SessionEnd | None, dict[str, Digests]]:
+    """Run one session; return how it ended (None if it was stopped), and the sums of files that are known to be
+    correct, by path.
     """
     wanted = {file.path: file for file in files}
     asked = [*wanted]
     if work.witness:
         work.discard(work.witness)  # that of an earlier session proves nothing
         asked.append(work.witness)
-    right: set[str] = set()
+    right: dict[str, Digests] = {}
     timer = work.timer() if METHODS[work.job.method].network else None
     with TreeOpener(work.stage.fd) as below:
 
@@ -176,8 +176,8 @@ def _session(
             work.report.begin(path)
             # Verify during the transfer; failures are dealt with afterwards.
             with suppress(KeyError, TransferFailed):
-                if _verify(work, below, wanted[path], path):
-                    right.add(path)
+                if (found := _verify(work, below, wanted[path], path)) is not None:
+                    right[path] = found
 
         try:
             return rsync.fetch(argv, asked, on_bytes, on_file, _until(work, timer)), right
@@ -248,12 +248,14 @@ def by_bbcp(work: PullState, files: Sequence[PullFile]) -> None:
 
 def _bbcp(work: PullState, argv: Sequence[str], file: PullFile, name: str) -> None:
     started = time.time()
+    found: Digests | None = None
     timer = work.timer()
     try:
         error = bbcp.fetch(argv, work.job.source.host, _until(work, timer))
         if error is None:
             with TreeOpener(work.stage.fd) as below:
-                if not _verify(work, below, file, name):
+                found = _verify(work, below, file, name)
+                if found is None:
                     error = TransferFailed(Blame.UNKNOWN, Code.BBCP_BROUGHT_NOTHING())
     except TransferFailed as wrong:
         error = wrong
@@ -274,7 +276,8 @@ def _bbcp(work: PullState, argv: Sequence[str], file: PullFile, name: str) -> No
             raise error
     else:
         work.report_bytes(file.size_b)
-        work.arrived.append(ArrivedFile(file, name, started, Method.BBCP))
+        sha256 = "" if found is None else found.sha256
+        work.arrived.append(ArrivedFile(file, name, started, Method.BBCP, sha256))
 
 
 def _ask_for_witness(work: PullState) -> None:
@@ -292,32 +295,34 @@ def _ask_for_witness(work: PullState) -> None:
         raise Stopped("the run was asked to stop")
 
 
-def _verify(work: PullState, below: TreeOpener, file: PullFile, name: str) -> bool:
-    """Verify the file at `name` in the stage; return False if there is none.
+def _verify(work: PullState, below: TreeOpener, file: PullFile, name: str) -> Digests | None:
+    """Verify the file at `name` in the stage and return its sums; return None if there is no such file.
 
     Raises TransferFailed if it differs from the index or cannot be read.
     """
     try:
         fd = below.open(name, READ)
     except FileNotFoundError:
-        return False
+        return None
     except (OSError, UnsafePath) as error:
         raise destination_failed(error) from None
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise TransferFailed(Blame.SOURCE, Code.SOURCE_NOT_REGULAR())
-        length, found = md5_of(fd, file.size_b)
-        if (length, found) == (file.size_b, file.md5sum):
+        length, found = digests_of(fd, file.size_b, sha256=file.sha256 is not None)
+        if length == file.size_b and found.agree(file.md5sum, file.sha256):
             if work.flush_each:
                 os.fsync(fd)
-            return True
+            return found
     except OSError as error:
         raise destination_failed(error) from None
     finally:
         os.close(fd)
     if not METHODS[work.job.method].network:
-        raise _whose_fault(work, file, found)
-    raise (wrong_length(length, file.size_b) if length != file.size_b else wrong_md5(found, file.md5sum))
+        raise _whose_fault(work, file, found.md5)
+    if length != file.size_b:
+        raise wrong_length(length, file.size_b)
+    raise other_content(found, file.md5sum, file.sha256)
 
 
 def _whose_fault(work: PullState, file: PullFile, found: str) -> TransferFailed:
@@ -327,7 +332,8 @@ def _whose_fault(work: PullState, file: PullFile, found: str) -> TransferFailed:
     except (OSError, UnsafePath) as error:
         return source_failed(error)
     try:
-        return mismatch(fd, check_source(fd, file.size_b), found, file.md5sum, work.stopping)
+        before = check_source(fd, file.size_b)
+        return mismatch(fd, before, found, file.md5sum, file.sha256, work.stopping)
     except TransferFailed as error:
         return error
     finally:

@@ -10,7 +10,7 @@ import os
 
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import Flusher
-from alpenhorn.fs.hashing import md5_of
+from alpenhorn.fs.hashing import digests_of
 from alpenhorn.fs.moving import FileMove
 from alpenhorn.fs.newer import modified_at, written_since
 from alpenhorn.fs.paths import TreeOpener
@@ -79,7 +79,7 @@ def _read(
             continue
         report.begin(file.path)
         try:
-            results.append(_hash(file, node, flusher, job.settle, now, report, statuses))
+            results.append(_hash(file, node, flusher, job, now, report, statuses))
         except Stopped:
             break
         if results[-1].verdict in (Verdict.UNREADABLE, Verdict.DECLINED):
@@ -92,7 +92,7 @@ def _hash(
     file: ImportFile,
     node: Node,
     flusher: Flusher,
-    settle: float,
+    job: ImportJob,
     now: float,
     report: Reporter,
     statuses: dict[str, os.stat_result],
@@ -112,9 +112,11 @@ def _hash(
         before = os.fstat(fd)
         if node.locked(file.path):
             return ImportResult(file, Verdict.LATER, error=Code.FOUND_FILE_LOCKED())
-        if not settled(before, settle, now):
+        if not settled(before, job.settle, now):
             return ImportResult(file, Verdict.LATER, error=Code.FOUND_FILE_CHANGED_LATELY())
-        length, md5sum = md5_of(fd, before.st_size, report.stopping, lambda count: report.progress(0, count))
+        length, sums = digests_of(
+            fd, before.st_size, report.stopping, lambda count: report.progress(0, count), sha256=job.sha256
+        )
         after = os.fstat(fd)
         if length != after.st_size or _times(before) != _times(after):
             return ImportResult(file, Verdict.LATER, error=Code.FOUND_FILE_CHANGING())
@@ -122,14 +124,21 @@ def _hash(
             return ImportResult(file, Verdict.LATER, error=Code.FOUND_FILE_LOCKED())
         if file.moves:
             known = file.known
-            if known is not None and (length, md5sum) != (known.size_b, (known.md5sum or "").lower()):
+            if known is not None and (length, sums.md5) != (known.size_b, (known.md5sum or "").lower()):
                 return ImportResult(file, Verdict.UNREADABLE, error=Code.TOP_NAME_TAKEN(target=file.target))
             statuses[file.path] = after
         flusher.add_file(fd, file.path)
         space_b = node.space_used(after)
         modified = modified_at(after) if written_since(after, file.since) else ""
         return ImportResult(
-            file, Verdict.HASHED, length, md5sum, space_b, linked=after.st_nlink > 1, modified=modified
+            file,
+            Verdict.HASHED,
+            length,
+            sums.md5,
+            space_b,
+            linked=after.st_nlink > 1,
+            modified=modified,
+            sha256=sums.sha256,
         )
     except OSError as error:
         return ImportResult(

@@ -35,7 +35,7 @@ def by_copy(work: PullState, files: Sequence[PullFile]) -> None:
                 try:
                     if work.stage.keeps_parts:
                         _make_parents(work, name)
-                    copy(
+                    found = copy(
                         fd,
                         work.stage.fd,
                         name,
@@ -45,6 +45,7 @@ def by_copy(work: PullState, files: Sequence[PullFile]) -> None:
                         stopping=work.stopping,
                         on_bytes=work.report_bytes,
                         limiter=work.limiter,
+                        sha256=file.sha256,
                     )
                 finally:
                     os.close(fd)
@@ -53,7 +54,7 @@ def by_copy(work: PullState, files: Sequence[PullFile]) -> None:
                     work.discard(name)
                 work.fail(file, error, started)
             else:
-                work.arrived.append(ArrivedFile(file, name, started, Method.COPY))
+                work.arrived.append(ArrivedFile(file, name, started, Method.COPY, found.sha256))
 
 
 def _make_parents(work: PullState, name: str) -> None:
@@ -76,7 +77,9 @@ def by_link(work: PullState, files: Sequence[PullFile]) -> None:
                 try:
                     fd = _open(sources, file)
                     try:
-                        status = link.verify(fd, file.size_b, file.md5sum, work.stopping, work.report_bytes)
+                        status, found = link.verify(
+                            fd, file.size_b, file.md5sum, work.stopping, work.report_bytes, file.sha256
+                        )
                         if work.flush_each:
                             _flush(fd)
                     finally:
@@ -84,7 +87,7 @@ def by_link(work: PullState, files: Sequence[PullFile]) -> None:
                 except TransferFailed as error:
                     work.fail(file, error, started)
                 else:
-                    verified.append((ArrivedFile(file, "", started, Method.LINK), status))
+                    verified.append((ArrivedFile(file, "", started, Method.LINK, found.sha256), status))
         if verified and not work.flush_each:
             _flush_all(work)
         # The other half of the descriptors is for the destination directories.

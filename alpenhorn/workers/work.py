@@ -28,15 +28,16 @@ READ = os.O_RDONLY | os.O_NONBLOCK
 
 
 class ArrivedFile:
-    """A verified file, and its name in the stage."""
+    """A verified file, its name in the stage, and its SHA-256 sum, "" if that was not computed."""
 
-    __slots__ = ("file", "method", "name", "started")
+    __slots__ = ("file", "method", "name", "sha256", "started")
 
-    def __init__(self, file: PullFile, name: str, started: float, method: Method) -> None:
+    def __init__(self, file: PullFile, name: str, started: float, method: Method, sha256: str = "") -> None:
         self.file = file
         self.name = name
         self.started = started
         self.method = method
+        self.sha256 = sha256
 
 
 class PullState:
@@ -151,7 +152,14 @@ class PullState:
             self._pulled = True
             aside = "" if outcome is None else outcome.path
             self.results[one.file] = PullResult(
-                one.file, Verdict.PULLED, one.started, time.time(), space_b, one.method, aside=aside
+                one.file,
+                Verdict.PULLED,
+                one.started,
+                time.time(),
+                space_b,
+                one.method,
+                aside=aside,
+                sha256=one.sha256,
             )
             self.report_progress(files=1)
 

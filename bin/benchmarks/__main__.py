@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import show
+from benchmarks import archive, show
 from benchmarks.clock import BenchFailed
 from benchmarks.measure import Measured, measure
 from benchmarks.rows import ROWS
@@ -32,6 +32,8 @@ def main() -> int:
         for row in ROWS:
             print(f"{row.name}: {row.work}; compared with: {row.tool}; at most {row.target:g} times")
         return 0
+    if arguments.sha256:
+        archive.SYNC.append("sha256 = true")
     measured: list[Measured] = []
     left_out: dict[str, str] = {}
     parent = arguments.dir.resolve()
@@ -76,6 +78,9 @@ def _arguments() -> argparse.Namespace:
         default=Path(tempfile.gettempdir()),
         metavar="DIR",
         help="parent of the working directory, which is removed at the end; needs 10 GB (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--sha256", action="store_true", help="let alpenhorn compute and record SHA-256 sums, too"
     )
     parser.add_argument("--list", action="store_true", help="list the rows and exit")
     parser.add_argument("--json", action="store_true", help="print JSON, with the times of each round")

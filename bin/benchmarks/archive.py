@@ -23,6 +23,7 @@ MARKER = "ALPENHORN_NODE"  # makes an empty directory the root of a node
 PRIVATE = ".alpenhorn"
 SAMPLE = 200  # files whose bytes are compared after a run
 BLOCK = 2**20
+SYNC: list[str] = []  # settings of all archives, below [sync]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Archive:
             directory.mkdir()
         for host in (HERE, THERE):
             text = f'[database]\nurl = "sqlite:///{self.index}"\n[sync]\nhost = "{host}"\n'
+            text += "".join(f"{setting}\n" for setting in SYNC)
             if self.ssh:
                 words = ", ".join(f"'{word}'" for word in self.ssh)
                 text += f"[transfer]\nssh = [{words}]\n"
@@ -106,6 +108,9 @@ class Archive:
         """Save the index and the private directories of runs on the disks, for `restore`."""
         if self.index.with_name("index.db-wal").exists():
             raise BenchFailed("the index is still in use after the commands that created it")
+        with closing(sqlite3.connect(self.index)) as database, database:
+            # Sums that are recorded take longer than those that are only compared.
+            database.execute("DELETE FROM sync_digest")
         shutil.copy(self.index, self.base / "start.db")
         shutil.rmtree(self.base / "start", ignore_errors=True)
         for private in self.base.glob(f"*/{PRIVATE}"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from tests.fixtures.archive import Archive
 
 
@@ -31,6 +33,8 @@ def fill(archive: Archive) -> None:
     )
 
     good = archive.file("acq/good", b"g", "src")
+    sums = (hashlib.md5(b"g").hexdigest(), hashlib.sha256(b"g").hexdigest())
+    archive.insert("sync_digest", file_id=good, size_b=1, md5sum=sums[0], sha256=sums[1])
     pending = archive.request(good, "src", "dst")
     failing = archive.request(archive.file("acq/hard", b"h", "far"), "far", "dst")
     cancelled = archive.request(archive.file("acq/not", b"n", "src"), "src", "dst")

@@ -16,7 +16,7 @@ CHECKED = COPY - {"archivefilecopy.wants_file"}
 RELEASED = COPY - {"archivefilecopy.has_file"}
 REQUESTED = {"+archivefilecopyrequest"}
 EVIDENCE = {"+sync_verification"}
-FORGOTTEN = {"-sync_attempt", "-sync_claim", "sync_verification.verified"}
+FORGOTTEN = {"-sync_attempt", "-sync_claim", "-sync_digest", "sync_verification.verified"}
 CANCELLED = {"archivefilecopyrequest.cancelled", "+sync_event"}
 
 # Commands on the filled archive, and what they write: a column, + before a table into which rows are put, -
@@ -33,6 +33,7 @@ WRITES: dict[str, set[str]] = {
         "-sync_attempt",
         "-sync_claim",
         "-sync_file_claim",
+        "-sync_digest",
         "-sync_pin",
         "-sync_priority",
         "-sync_restore",
@@ -151,6 +152,7 @@ OTHERS = {
     "db rebuild",
     "db upgrade",
     "doctor",
+    "export bagit",
     "init",
     "metrics",
     "node manifest",

@@ -158,3 +158,13 @@ def test_an_index_of_another_version_is_not_looked_at(index: Index) -> None:
     index.execute("UPDATE dataindexversion SET version = 9")
     with pytest.raises(IndexUnusable, match="version 9"):
         check(index)
+
+
+def test_damaged_sha256_sums_are_counted_and_the_remedy_deletes_them(index: Index) -> None:
+    columns = "INSERT INTO sync_digest (file_id, size_b, md5sum, sha256) VALUES (?, 1, ?, ?)"
+    index.execute(columns, (1, "a" * 32, "b" * 64))
+    index.execute(columns, (2, "a" * 32, "b" * 63))
+    (found,) = faults(check(index))
+    assert found.level is Level.WARN and found.text.endswith(": 1")
+    index.execute(found.remedy.partition(": ")[2])
+    assert faults(check(index)) == [] and index.value("SELECT file_id FROM sync_digest") == 1

@@ -155,6 +155,25 @@ def test_every_method_brings_every_file_as_it_is(world: World, method: Method, c
     assert world.report.files == count
 
 
+@pytest.mark.parametrize("size_b", [1000, BIG])
+@pytest.mark.parametrize("method", ALL)
+def test_sha256_is_computed_on_demand_and_compared_with_what_is_known(
+    world: World, method: Method, size_b: int
+) -> None:
+    data = os.urandom(size_b)
+    known = hashlib.sha256(data).hexdigest()
+    file = world.put("acq/f", data)
+    wrong = file._replace(sha256="0" * 64)
+    assert verdicts(world.pull(method, wrong)) == {"acq/f": (Verdict.FAILED, Blame.SOURCE)}
+    assert world.found() == set()
+    for number, (given, found) in enumerate({None: "", "": known, known: known}.items()):
+        (world.here / "acq/f").unlink(missing_ok=True)
+        world.stage = f"again{number}"
+        (result,) = world.pull(method, file._replace(sha256=given)).values()
+        assert (result.verdict, result.sha256) == (Verdict.PULLED, found)
+        assert (world.here / "acq/f").read_bytes() == data
+
+
 @pytest.mark.parametrize("method", ALL)
 def test_hostile_names_are_only_names(world: World, method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(world.here.parent)

@@ -15,7 +15,7 @@ from alpenhorn.cli.files import facts_options
 from alpenhorn.cli.paths import NEW_FILE
 from alpenhorn.edits import files as edit_file
 from alpenhorn.errors import NotFound, Refused, UnsafePath
-from alpenhorn.fs.hashing import md5_of
+from alpenhorn.fs.hashing import Digests, digests_of
 from alpenhorn.fs.paths import open_below
 from alpenhorn.index.connection import Index
 from alpenhorn.plan.paths import unsafe
@@ -65,10 +65,11 @@ def create(
     if wrong:
         raise Refused(wrong)
     _refuse_same_path(index, path, acq, name)
+    sha256 = ""
     if from_file:
-        size_b, md5sum = _read(prefix, path)
+        size_b, (md5sum, sha256) = _read(prefix, path, app.config.sync.sha256)
     assert size_b is not None and md5sum is not None
-    edit_file.create(index, acq.id, acq.name, name, size_b, md5sum, app.stamp())
+    edit_file.create(index, acq.id, acq.name, name, size_b, md5sum, app.stamp(), sha256)
     output.line(f"Created file {path}: {output.size(size_b)}, MD5 sum {md5sum}.")
     output.line(
         f"No node has a copy yet; to import one that is on a node: alpenhorn file import {quote(path)} NODE"
@@ -94,8 +95,8 @@ def _refuse_same_path(index: Index, path: str, acq: names.NamedRow, name: str) -
     )
 
 
-def _read(prefix: str | None, path: str) -> tuple[int, str]:
-    """Return the length and MD5 sum of the file at `path` below `prefix`.  Raises Refused."""
+def _read(prefix: str | None, path: str, sha256: bool) -> tuple[int, Digests]:
+    """Return the length and the sums of the file at `path` below `prefix`.  Raises Refused."""
     shown = os.path.join(prefix or "", path)
     try:
         root = os.getcwd() if prefix is None else prefix
@@ -106,7 +107,7 @@ def _read(prefix: str | None, path: str) -> tuple[int, str]:
             before = os.fstat(fd)
             if not stat.S_ISREG(before.st_mode):
                 raise _unread(shown, "not a regular file")
-            size_b, md5sum = md5_of(fd, before.st_size)
+            size_b, sums = digests_of(fd, before.st_size, sha256=sha256)
             after = os.fstat(fd)
         finally:
             os.close(fd)
@@ -118,7 +119,7 @@ def _read(prefix: str | None, path: str) -> tuple[int, str]:
         raise _unread(shown, str(error)) from None
     if size_b != after.st_size or _times(before) != _times(after):
         raise _unread(shown, "changed while being read")
-    return size_b, md5sum
+    return size_b, sums
 
 
 def _times(status: os.stat_result) -> tuple[int, int]:

@@ -66,7 +66,8 @@ def modify(
     A copy that was changed after it was registered is left alone until somebody decides.  --from-copy accepts its
     contents as those of the file; the next run reads the copy and records it as good.  Copies with the old contents
     become corrupt then, and "alpenhorn repair" requests the new ones in their place.  To bring back the old contents
-    instead, use "alpenhorn repair --replace".
+    instead, use "alpenhorn repair --replace".  The same applies to a copy with the MD5 sum in the index and another
+    SHA-256 sum.
 
     \b
     Examples:
@@ -81,19 +82,20 @@ def modify(
         raise click.UsageError(f"--{'check' if check else 'force'} needs --from-copy")
     index = app.index
     file = names.file(index, path)
-    known, accepted = None, None
+    known, accepted, sha256 = None, None, ""
     if from_copy is not None:
-        size_b, md5sum, known, accepted = read(app, file, from_copy, force or check)
+        content = read(app, file, from_copy, force or check)
+        size_b, md5sum, known, accepted, sha256, only_sha256 = content
         if accepted is not None and no_reverify:
             raise click.UsageError(
                 "--no-reverify cannot be used to accept a changed copy: the others differ from it"
             )
         if check:
-            output.line(f"{file.path} on {from_copy}: length {size_b} bytes, MD5 sum {md5sum}.")
+            output.line(f"{file.path} on {from_copy}: {content.words}.")
             return
         if accepted is not None:
-            question = f"Accept the contents on {from_copy} ({size_b} bytes, MD5 sum {md5sum}) as those of {file.path}?"
-            confirm(question + _lost(index, file, from_copy), force)
+            question = f"Accept the contents on {from_copy} ({content.words}) as those of {file.path}?"
+            confirm(question + _lost(index, file, from_copy, only_sha256), force)
     done = edit_file.modify(
         index,
         file.id,
@@ -103,12 +105,14 @@ def modify(
         reverify=not no_reverify,
         known=known,
         accepted=accepted,
+        sha256=sha256,
     )
     if not done.changed:
         output.line("No change.")
         return
     length = "unknown" if done.size_b is None else f"{done.size_b} bytes"
-    output.line(f"Changed file {file.path}: length {length}, MD5 sum {done.md5sum or 'unknown'}.")
+    also = f", SHA-256 sum {sha256}" if sha256 else ""
+    output.line(f"Changed file {file.path}: length {length}, MD5 sum {done.md5sum or 'unknown'}{also}.")
     _report_checks(index, done.suspect)
     if done.suspect and (done.size_b is None or not done.md5sum):
         missing = "--size SIZE" if done.size_b is None else "--md5 HASH"
@@ -126,10 +130,12 @@ def modify(
         )
 
 
-def _lost(index: Index, file: FileName, accepted: str) -> str:
+def _lost(index: Index, file: FileName, accepted: str, only_sha256: bool) -> str:
     """Return what happens to the copies with the old contents, "" if there are none."""
     old = [copy.node for copy in listing.copies_of(index, file.id) if copy.has_file in ("Y", "M")]
     nodes = ", ".join(name for name in old if name != accepted)
+    if nodes and only_sha256:
+        return f" The copies with other contents, among those on {nodes}, will be corrupt, but are kept."
     return f" The old contents, on {nodes}, will be replaced and lost." if nodes else ""
 
 

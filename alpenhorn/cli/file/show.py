@@ -12,6 +12,7 @@ from alpenhorn.cli.trash import words as trash_words
 from alpenhorn.listings import files as listing
 from alpenhorn.listings import trash
 from alpenhorn.scan import names, pins
+from alpenhorn.scan.digests import known_sha256
 
 TRANSFERS = (
     number("id", "ID"),
@@ -52,8 +53,10 @@ def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: 
     requests = listing.transfers_of(index, found.id) if transfers or all_ else None
     kept = pins.of_file(index, found.id)
     trashed = trash.of_file(index, found.id)
+    sha256 = known_sha256(index, [found.id]).get(found.id)
     if as_json:
         document = columns.document(FILE_COLUMNS, row)
+        document["sha256"] = sha256
         document["pins"] = [one._asdict() for one in kept]
         document["trash"] = columns.documents(TRASH, trashed)
         if states is not None:
@@ -72,6 +75,7 @@ def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: 
             ("Size", output.size(row.size_b)),
             ("Bytes", row.size_b),
             ("MD5 sum", row.md5sum),
+            *(("SHA-256 sum", one) for one in (sha256,) if one),
             ("Registered", output.zoned(row.registered)),
             *((f"Pinned on {one.node or 'every node'}", pins.words(one.reason, one.until)) for one in kept),
             *((f"In the trash of {one.node}", trash_words(one)) for one in trashed),

@@ -6,7 +6,18 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 from alpenhorn.index.connection import Index
-from alpenhorn.index.migrations import step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, step_9
+from alpenhorn.index.migrations import (
+    step_1,
+    step_2,
+    step_3,
+    step_4,
+    step_5,
+    step_6,
+    step_7,
+    step_8,
+    step_9,
+    step_10,
+)
 from alpenhorn.index.migrations.ddl import AddColumn, AddIndex, CreateTable, Migration, Part
 
 MIGRATIONS: tuple[Migration, ...] = (
@@ -19,6 +30,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     step_7.MIGRATION,
     step_8.MIGRATION,
     step_9.MIGRATION,
+    step_10.MIGRATION,
 )
 
 

@@ -1,0 +1,1 @@
+"""The commands `alpenhorn export`, one in each module."""
