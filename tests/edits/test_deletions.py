@@ -108,7 +108,7 @@ def test_a_file_goes_with_all_rows_about_it_and_no_other(rows: Rows, run: Run) -
     file_id = with_all_kinds_of_rows(rows, run, "b")
     (last,) = rows.all("SELECT id, why FROM sync_event ORDER BY id DESC LIMIT 1")
     about = [table for table in TABLES if {"file_id"} & set(table._meta.columns)]
-    assert len(about) == 9
+    assert len(about) == 10
     for table in about:  # the test knows them all
         assert rows.all(f"SELECT 1 FROM {table._meta.table_name} WHERE file_id = ?", file_id), table
     assert deletions.files(rows.index, one(file_id)) == 1
