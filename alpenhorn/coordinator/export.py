@@ -132,8 +132,18 @@ def refuse_without_room(target: Path, size_b: int) -> None:
         raise Refused(f"{target}: {free} bytes are free, and the files have {size_b}; nothing was written")
 
 
+class NewDirectory(NamedTuple):
+    """A directory that is being filled.
+
+    `descriptor`: opened before the first file is written, since a flush reports only writes that failed since then.
+    """
+
+    path: Path
+    descriptor: int
+
+
 @contextmanager
-def unfinished(target: Path) -> Iterator[Path]:
+def unfinished(target: Path) -> Iterator[NewDirectory]:
     """Yield a new directory beside `target`, which is removed at the end unless `publish` has renamed it.
 
     So that it is removed after SIGTERM and SIGHUP, too, they raise SystemExit in the meantime.
@@ -143,14 +153,16 @@ def unfinished(target: Path) -> Iterator[Path]:
     try:
         made = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.unfinished-", dir=target.parent))
         made.chmod(0o777 & ~mask)
+        descriptor = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise Refused(f"{target}: {error.strerror}; nothing was written") from None
     before = {
         number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP) if _kills(number)
     }
     try:
-        yield made
+        yield NewDirectory(made, descriptor)
     finally:
+        os.close(descriptor)
         shutil.rmtree(made, ignore_errors=True)
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -170,15 +182,11 @@ def left_over(target: Path) -> list[Path]:
     return sorted(target.parent.glob(f".{_literal(target.name[:100])}.unfinished-*"))
 
 
-def publish(made: Path, target: Path) -> None:
+def publish(made: NewDirectory, target: Path) -> None:
     """Flush a finished directory, and rename it to `target`.  Raises Refused."""
     try:
-        directory = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            syncfs(directory)
-        finally:
-            os.close(directory)
-        made.rename(target)
+        syncfs(made.descriptor)
+        made.path.rename(target)
         parent = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             flush(parent)

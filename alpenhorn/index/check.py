@@ -204,7 +204,7 @@ def orphans(index: Index) -> list[Finding]:
 
 
 def digests(index: Index) -> list[Finding]:
-    """Find SHA-256 sums that are none; the rows are not believed."""
+    """Find rows with an invalid SHA-256 or MD5 sum, which are ignored."""
     damaged = "FROM sync_digest WHERE LENGTH(sha256) <> 64 OR LENGTH(md5sum) <> 32"
     count = index.value(f"SELECT COUNT(*) {damaged}")
     if not count:

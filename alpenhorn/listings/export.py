@@ -11,9 +11,10 @@ from alpenhorn.index.connection import Index
 from alpenhorn.scan.digests import known_sha256
 
 FILES = "SELECT id AS file_id__id, name, size_b, md5sum FROM archivefile WHERE acq_id = ? ORDER BY name"
+# The + prevents SQLite from reading all good copies of the nodes.
 COPIES = """
     SELECT c.file_id, c.node_id FROM archivefile f JOIN archivefilecopy c ON c.file_id = f.id
-    WHERE f.acq_id = ? AND c.has_file = 'Y' AND c.node_id IN ({marks}) ORDER BY c.file_id, c.node_id
+    WHERE f.acq_id = ? AND +c.has_file = 'Y' AND +c.node_id IN ({marks}) ORDER BY c.file_id, c.node_id
 """
 
 

@@ -73,15 +73,15 @@ def bagit(app: App, name: str, directory: Path, nodes: tuple[str, ...], jobs: in
         acq = names.acq(app.index, name)
         wanted = _wanted(app, acq, nodes)
         size_b = sum(file.size_b for file, _ in wanted)
-        export.refuse_without_room(made, size_b)
-        sums = _copy(app, pool, acq, wanted, made)
+        export.refuse_without_room(made.path, size_b)
+        sums = _copy(app, pool, acq, wanted, made.path)
         info = {
             "Bag-Software-Agent": f"alpenhorn {__version__}",
             "Bag-Size": output.size(size_b),
             "External-Identifier": acq.name,
         }
         with LongWork(app, "Reading the bag"):
-            bag.make(made, info, sums)
+            bag.make(made.path, info, sums)
             export.publish(made, target)
     shown = quote(str(target))
     output.line(f"Wrote {shown}: {output.count(len(wanted), 'file')}, {output.size(size_b)}.  To check it:")
