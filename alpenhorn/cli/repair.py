@@ -16,12 +16,14 @@ from alpenhorn.cli.options import check_option, confirm, force_option
 from alpenhorn.edits.requests import allow_replacement, create_for
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.extensions.registry import remote_io
+from alpenhorn.index.bulk import chunks
 from alpenhorn.index.connection import Index
+from alpenhorn.index.selections import Progress
 from alpenhorn.plan.repair import RepairAmount, RepairPlanner, Repairs
 from alpenhorn.reasons import Why, code_in_json, named
 from alpenhorn.scan import names
 from alpenhorn.scan import topology as topologies
-from alpenhorn.scan.repair import pages
+from alpenhorn.scan.repair import count, pages
 from alpenhorn.scan.topology import Topology
 
 PAGE = 2000
@@ -114,8 +116,8 @@ def repair(
     index = app.index
     topology = topologies.load(index)
     files = frozenset(names.file(index, path).id for path in paths)
-    with LongWork(app, "Looking for good copies of the files"):
-        repairs = _choose_sources(index, topology, nodes, files, replace)
+    with LongWork(app, "Looking for good copies of the files") as work:
+        repairs = choose_sources(index, topology, nodes, files, replace, work.at)
     requests, left = list(_requests(topology, repairs)), list(_left(topology, repairs))
     if form is Format.TABLE:
         _show(requests, left, wide)
@@ -138,8 +140,8 @@ def request_repairs(app: App, node: str) -> tuple[int, int]:
     """Request the corrupt and missing copies of a node, as the command does; return the numbers of requests, and of
     copies that cannot be repaired."""
     topology = topologies.load(app.index)
-    with LongWork(app, "Looking for good copies of the files"):
-        repairs = _choose_sources(app.index, topology, (node,), frozenset(), replace=False)
+    with LongWork(app, "Looking for good copies of the files") as work:
+        repairs = choose_sources(app.index, topology, (node,), frozenset(), False, work.at)
     return _request(app, topology, repairs), repairs.unrepairable
 
 
@@ -152,8 +154,13 @@ def _changed(repairs: Repairs) -> str:
     return f"{output.count(repairs.changed, 'changed file')} will"
 
 
-def _choose_sources(
-    index: Index, topology: Topology, nodes: tuple[str, ...], files: frozenset[int], replace: bool
+def choose_sources(
+    index: Index,
+    topology: Topology,
+    nodes: tuple[str, ...],
+    files: frozenset[int],
+    replace: bool,
+    progress: Progress,
 ) -> Repairs:
     """Choose a source for each corrupt or missing copy of these files; none: of all files.
 
@@ -163,8 +170,11 @@ def _choose_sources(
     selected = topology.named(nodes or used)
     planner = RepairPlanner(topology.nodes, topology.groups, remote_io, replace)
     repairs = Repairs()
+    at, of = 0, sum(count(index, node.id) for node in selected)
     for node in selected:
         for page in pages(index, node.id, PAGE):
+            progress(min(at, of), of)
+            at += len(page)
             for copy in page:
                 if files and copy.file_id not in files:
                     continue
@@ -178,13 +188,16 @@ def _request(app: App, topology: Topology, repairs: Repairs) -> int:
     of = repairs.changed + repairs.files
     with LongWork(app, f"Requesting {output.count(repairs.files, 'file')}", changing=True) as work:
         for node_id, file_ids in repairs.aside.items():
-            work.at(at, of)
-            allow_replacement(app.index, node_id, file_ids)
-            at += len(file_ids)
+            for some in chunks(file_ids, PAGE):
+                work.at(at, of)
+                allow_replacement(app.index, node_id, some)
+                at += len(some)
         for (source_id, node_id), file_ids in repairs.requests.items():
-            work.at(at, of)
-            requested += create_for(app.index, file_ids, source_id, topology.nodes[node_id].group_id, now)
-            at += len(file_ids)
+            group_id = topology.nodes[node_id].group_id
+            for some in chunks(file_ids, PAGE):
+                work.at(at, of)
+                requested += create_for(app.index, some, source_id, group_id, now)
+                at += len(some)
     return requested
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
@@ -54,18 +54,31 @@ class Rebuilt(NamedTuple):
     unnamed: list[tuple[str, str]]
 
 
-def read_disks(roots: Sequence[str]) -> tuple[list[Disk], list[str]]:
-    """Return the disks at these roots, and one line for each that cannot be used."""
+def read_disks(
+    roots: Sequence[str], progress: Progress = lambda done, of: None
+) -> tuple[list[Disk], list[str]]:
+    """Return the disks at these roots, and one line for each that cannot be used.
+
+    `progress` is called with the number of bytes of the manifests that were read, and with the number of all.
+    """
     disks: list[Disk] = []
     faults: list[str] = []
-    for root in dict.fromkeys(os.path.realpath(root) for root in roots):
+    found = list(dict.fromkeys(os.path.realpath(root) for root in roots))
+    lengths = [_length(root) for root in found]
+    before = 0
+
+    def at(read: int) -> None:
+        progress(min(before + read, sum(lengths)), sum(lengths))
+
+    for root, length in zip(found, lengths, strict=True):
         try:
-            disks.append(_read_disk(root))
+            disks.append(_read_disk(root, at))
         except (Refused, StorageError) as error:
             faults.append(str(error))
         except (OSError, ValueError, UnsafePath) as error:
             why = error.strerror if isinstance(error, OSError) else error
             faults.append(f"{root}/{MANIFEST}: {why}; this disk was not used")
+        before += length
     names = [disk.name for disk in disks]
     for name in sorted({name for name in names if names.count(name) > 1}):
         where = ", ".join(disk.root for disk in disks if disk.name == name)
@@ -126,7 +139,15 @@ def _take_over(index: Index, disks: Sequence[Disk], nodes: Mapping[str, int]) ->
         take_over(index, ids[0], {nodes[name]: one for name, one in found.items()}, runs)
 
 
-def _read_disk(root: str) -> Disk:
+def _length(root: str) -> int:
+    """Return the length of a manifest in bytes, 0 if it cannot be read."""
+    try:
+        return os.stat(os.path.join(root, MANIFEST)).st_size
+    except OSError:
+        return 0
+
+
+def _read_disk(root: str, progress: Callable[[int], None]) -> Disk:
     if not os.path.isdir(root):
         raise Refused(f"{root}: no such directory; is its disk mounted?")
     name = DefaultNode(_anonymous(root), {}).owner()
@@ -134,7 +155,7 @@ def _read_disk(root: str) -> Disk:
         raise Refused(f"{root}: no file {MARKER}, so this is not the root of a node; it was not used")
     files = size_b = 0
     acqs_named = True
-    for page in _pages(root):
+    for page in _pages(root, progress):
         files += len(page)
         size_b += sum(entry.size_b for entry in page)
         acqs_named = acqs_named and all(entry.acq_b is not None for entry in page)
@@ -145,10 +166,14 @@ def _anonymous(root: str) -> NodeFact:
     return NodeFact(0, root, root, 0, None, None, None, True, False, None, None, None, 0.0, None)
 
 
-def _pages(root: str) -> Iterator[list[manifest.ManifestEntry]]:
+def _pages(
+    root: str, progress: Callable[[int], None] = lambda read: None
+) -> Iterator[list[manifest.ManifestEntry]]:
+    """Yield the entries of a manifest; `progress` is called with the number of bytes that were read."""
     with open(open_below(root, MANIFEST, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         entries = manifest.entries(file)
         while page := list(islice(entries, PAGE)):
+            progress(file.tell())
             yield page
 
 

@@ -12,7 +12,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.selections import SelectionPart
 from alpenhorn.reasons import Code, code_of
 from alpenhorn.record.copies import to_replace
-from alpenhorn.record.run import FORMAT
+from alpenhorn.record.run import EVENT, FORMAT
 
 
 def create(
@@ -84,18 +84,36 @@ def cancel_selection(index: Index, parts: Sequence[SelectionPart], now: datetime
     at, why = now.strftime(FORMAT), Code.REQUEST_CANCELLED()
 
     def work() -> int:
+        changed = 0
         for part in parts:
-            index.execute(
-                # DISTINCT makes MariaDB find all rows first; otherwise it may search the events for each request.
-                "INSERT INTO sync_event (at, file_id, node_id, what, why, code)"
-                " SELECT ?, s.file_id, s.node_id, 'cancelled', ?, ? FROM"
-                f" (SELECT DISTINCT r.id, r.file_id, r.node_from_id AS node_id {part.sql}) s ORDER BY s.id",
-                (at, why, str(code_of(why)), *part.values),
+            # Read first: MariaDB would search the events of a retirement once for each of its requests if their own
+            # events were written from the selection.
+            rows = index.execute(
+                f"SELECT DISTINCT r.id, r.file_id, r.node_from_id {part.sql}", part.values
+            ).fetchall()
+            state = "u.completed = 0 AND u.cancelled = 0"
+            done = update(index, "archivefilecopyrequest", {"cancelled": 1}, state, "r.id", [part])
+            if done != len(rows):  # some were completed meanwhile
+                rows = _cancelled(index, rows)
+            index.executemany(
+                EVENT,
+                [
+                    (at, None, file_id, node_id, "cancelled", why, str(code_of(why)))
+                    for _, file_id, node_id in sorted(rows)
+                ],
             )
-        state = "u.completed = 0 AND u.cancelled = 0"
-        return update(index, "archivefilecopyrequest", {"cancelled": 1}, state, "r.id", parts)
+            changed += done
+        return changed
 
     return index.retry(work)
+
+
+def _cancelled(index: Index, rows: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    found: set[int] = set()
+    for some_marks, some in in_chunks([request_id for request_id, _, _ in rows]):
+        sql = f"SELECT id FROM archivefilecopyrequest WHERE id IN ({some_marks}) AND cancelled = 1"
+        found.update(index.values(sql, some))
+    return [row for row in rows if row[0] in found]
 
 
 def cancel(index: Index, ids: Sequence[int], now: datetime.datetime) -> int:

@@ -10,7 +10,7 @@ from alpenhorn.edits import clean as edit_clean
 from alpenhorn.edits import requests as edit_requests
 from alpenhorn.errors import NotFound, Refused
 from alpenhorn.index.connection import Index
-from alpenhorn.index.selections import Progress
+from alpenhorn.index.selections import Progress, counted
 from alpenhorn.scan.copies_to_release import ReleaseSelection
 from alpenhorn.scan.rules import Action, MissedAction
 
@@ -63,17 +63,18 @@ def make_up(
     now: datetime.datetime,
     progress: Progress = lambda done, of: None,
 ) -> dict[Action, int]:
-    """Carry out missed actions, one transaction for each rule; return the numbers of requests and releases."""
+    """Carry out missed actions in transactions of a bounded length; return the numbers of requests and releases."""
     done = dict.fromkeys(Action, 0)
     at, of = 0, sum(one.total.files for one in missed)
     for one in missed:
-        progress(at, of)
-        at += one.total.files
-        if one.action is Action.AUTOSYNC:
-            created = edit_requests.create(index, one.parts, one.rule.node_id, one.rule.group_id, now)
-            done[Action.AUTOSYNC] += created
-        else:
-            done[Action.AUTOCLEAN] += edit_clean.release(
-                index, one.parts, ReleaseSelection(one.rule.node_id, at_once=True), now
-            )
+        for piece in counted(index, one.parts, "c.id", lambda part, parts: None).pieces:
+            progress(min(at, of), of)
+            at += piece.files
+            if one.action is Action.AUTOSYNC:
+                created = edit_requests.create(index, piece.parts, one.rule.node_id, one.rule.group_id, now)
+                done[Action.AUTOSYNC] += created
+            else:
+                done[Action.AUTOCLEAN] += edit_clean.release(
+                    index, piece.parts, ReleaseSelection(one.rule.node_id, at_once=True), now
+                )
     return done

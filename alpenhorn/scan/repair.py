@@ -37,6 +37,12 @@ REQUESTED = f"""
 """
 
 
+def count(index: Index, node_id: int) -> int:
+    """Return the number of copies that `pages` yields."""
+    sql = "SELECT has_file, wants_file, COUNT(*) FROM archivefilecopy WHERE node_id = ? GROUP BY has_file, wants_file"
+    return sum(copies for has, wants, copies in index.execute(sql, (node_id,)) if (has, wants) in BAD)
+
+
 def pages(index: Index, node_id: int, limit: int) -> Iterator[list[BadCopy]]:
     """Yield pages of the wanted corrupt and missing copies on a node; each page is read on demand."""
     for has, wants in BAD:

@@ -101,6 +101,8 @@ WRITES: dict[str, set[str]] = {
         "sync_retirement.event_id",
         "sync_retirement.stuck",
         "sync_retirement.nowhere",
+        "+sync_index",
+        "-sync_index",
     },
     "node scan field1": {"+archivefileimportrequest"},
     "node sync field1 offsite --force": REQUESTED,

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from alpenhorn.cli.repair import PAGE, choose_sources
+from alpenhorn.scan import topology
 from tests.cli.conftest import Archive
 
 
@@ -139,3 +141,22 @@ def test_strange_rows(damaged: Archive) -> None:
     result = damaged("repair", "--force")
     assert result.status == 1 and "the index has no row for the file" in result.out
     assert "file 4711" in result.out and len(damaged.requests()) == 2
+
+
+def test_the_progress_is_that_of_pages(damaged: Archive) -> None:
+    index, off1 = damaged.index, damaged.one("SELECT id FROM storagenode WHERE name = 'off1'")
+    for number in range(2 * PAGE):
+        damaged.file(f"many{number}", field1="YY")
+    index.execute(
+        "INSERT INTO archivefilecopy (file_id, node_id, has_file, wants_file, ready, last_update)"
+        " SELECT id, ?, 'N', 'Y', 0, '2026-01-01' FROM archivefile WHERE name LIKE 'many%'",
+        (off1,),
+    )
+    seen: list[tuple[int, int]] = []
+    found = topology.load(index)
+    repairs = choose_sources(index, found, ("off1",), frozenset(), False, lambda *at: seen.append(at))
+    of = 2 * PAGE + 2
+    assert seen == [(0, of), (1, of), (1 + PAGE, of), (1 + 2 * PAGE, of)]
+    assert repairs.files == of
+    assert f"Requested {of} files." in damaged.ok("repair", "--force")
+    assert len(damaged.requests()) == of

@@ -6,7 +6,10 @@ import shutil
 
 import pytest
 
+from alpenhorn.coordinator.rebuild import read_disks
+from alpenhorn.fs import manifest
 from alpenhorn.index.tables import ALPENHORN_TABLES, SYNC_TABLES
+from alpenhorn.model.manifests import ManifestFile
 from alpenhorn.model.nodes import MANIFEST, MARKER
 
 FILES = (
@@ -190,3 +193,28 @@ def test_a_name_that_is_not_utf_8_is_left_out_and_listed(sqlite_archive):
     result = archive.run("db", "rebuild", os.fsdecode(archive.root("vault")))
     assert result.status == 1 and "is not valid UTF-8" in result.err
     assert archive.all(FILES) == []
+
+
+@pytest.mark.one_engine
+def test_the_manifests_are_read_in_pages_with_their_progress(two, tmp_path):
+    roots = []
+    for name, files in (("a", 12_000), ("b", 3), ("c", 0)):
+        root = tmp_path / name
+        (root / MANIFEST).parent.mkdir(parents=True)
+        (root / MARKER).write_text(f"{name}\n")
+        listed = [
+            ManifestFile(path=f"acq/{number:05}", acq=3, size_b=1, md5sum="0" * 32) for number in range(files)
+        ]
+        (root / MANIFEST).write_bytes(
+            manifest.heading("0" * 32, ())
+            + b"".join(map(manifest.entry, listed))
+            + manifest.end(files, files)
+        )
+        roots.append(str(root))
+    (tmp_path / "c" / MANIFEST).write_bytes(b"damaged")
+    seen = []
+    disks, faults = read_disks(roots, lambda done, of: seen.append((done, of)))
+    assert len(disks) == 2 and len(faults) == 1
+    of = sum((tmp_path / name / MANIFEST).stat().st_size for name in "abc")
+    assert len(seen) == 4 and {one for _, one in seen} == {of}
+    assert seen == sorted(seen) and seen[0][0] < of / 2 and seen[-1][0] <= of

@@ -39,8 +39,8 @@ def rebuild(app: App, roots: tuple[str, ...], group: str | None) -> int:
     """
     index = app.index
     index.answer_within(None)  # no timeout: whole tables are filled
-    with LongWork(app, "Reading the manifests"):
-        disks, faults = rebuilding.read_disks(roots)
+    with LongWork(app, "Reading the manifests") as work:
+        disks, faults = rebuilding.read_disks(roots, work.at)
     for fault in faults:
         output.warning(fault)
     if not disks:
