@@ -41,13 +41,13 @@ def file_requests(context: Context, may_start: Callable[[], bool]) -> None:
     names = {group.id: group.name for group in context.topology.groups.values()}
     here = context.ios.keys() - context.gone.keys()
     host = context.config.sync.host
-    room = Room(context.index, context.topology.nodes, here, context.groups, context.space, host)
+    room = PolicyRoom(context.index, context.topology.nodes, here, context.groups, context.space, host)
 
     def file(files: Sequence[PolicyFile]) -> list[PolicyRequest]:
         ids = [one.file_id for one in files]
         return request(context.index, context.run, ids, policies, room.to, names)
 
-    comparison = Comparison(context.index, policies, room, host, context.asked.nodes, file, may_start)
+    comparison = PolicyComparison(context.index, policies, room, host, context.asked.nodes, file, may_start)
     context.whole.swept = True
     for _ in comparison.requests(sweeps):
         pass
@@ -73,7 +73,7 @@ def disagreement(policies: Policies, sync: Sync) -> Reason | None:
     return None
 
 
-class Room:
+class PolicyRoom:
     """Where the nodes of this host let policies request copies: `to`.
 
     `here`: ids of the nodes that are worked on; `groups`: ids of their groups that can be used.
@@ -139,7 +139,7 @@ File = Callable[[Sequence[PolicyFile]], Sequence[PolicyRequest]]
 """Creates the requests for files that lack something, or only returns them."""
 
 
-class Comparison:
+class PolicyComparison:
     """The comparison of files with the policies on one host.
 
     `asked`: the names of the only nodes to work on, if any.  `file`: is called with the files of a page for which there
@@ -150,7 +150,7 @@ class Comparison:
         self,
         index: Index,
         policies: Policies,
-        room: Room,
+        room: PolicyRoom,
         host: str,
         asked: Sequence[str],
         file: File,

@@ -35,7 +35,7 @@ def _for_policies(here: Preview, planned: _Planned) -> Iterator[Item]:
     if not found:
         return
     nodes, host = here.found.topology.nodes, here.config.sync.host
-    room = policy_steps.Room(
+    room = policy_steps.PolicyRoom(
         here.index, nodes, here.found.ios, here.found.planner.groups, here.found.planner.space, host
     )
     names: dict[int, str] = {}
@@ -47,7 +47,9 @@ def _for_policies(here: Preview, planned: _Planned) -> Iterator[Item]:
         names.update((one.file_id, f"{one.acq}/{one.name}") for one in files)
         return requests_of_page(files, found.of, room.to)
 
-    comparison = policy_steps.Comparison(here.index, found, room, host, here.asked.nodes, file, lambda: True)
+    comparison = policy_steps.PolicyComparison(
+        here.index, found, room, host, here.asked.nodes, file, lambda: True
+    )
     for page in comparison.requests(sweeps=True):
         for one in page:
             planned[one.file_id].append(PendingRequest(one.group_to, one.node_from))

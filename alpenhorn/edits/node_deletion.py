@@ -16,6 +16,7 @@ from alpenhorn.index.bulk import marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.selections import Progress
 from alpenhorn.record.attempts import KINDS
+from alpenhorn.scan import inodes, retirements
 from alpenhorn.scan.names import NamedRow
 
 PIECE = 20_000  # rows in one transaction
@@ -150,6 +151,8 @@ def delete(
             index.execute(f"DELETE FROM {table} WHERE {column} = ?", (node.id,))
         index.execute("DELETE FROM sync_backoff WHERE kind = 'node' AND subject_id = ?", (node.id,))
         index.execute("DELETE FROM sync_condition WHERE subject = ?", (node.name,))
+        noted = (retirements.row_name(node.id), inodes.row_name(node.id))
+        index.execute("DELETE FROM sync_index WHERE name IN (?, ?)", noted)
         index.execute("DELETE FROM storagenode WHERE id = ? AND name = ?", (node.id, node.name))
 
     index.retry(work)

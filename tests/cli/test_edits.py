@@ -76,6 +76,7 @@ WRITES: dict[str, set[str]] = {
         "-sync_claim",
         "-sync_condition",
         "-sync_former_name",
+        "-sync_index",
         "-sync_medium",
         "-sync_node",
         "-sync_pin",

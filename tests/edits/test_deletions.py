@@ -86,6 +86,15 @@ def with_all_kinds_of_rows(rows: Rows, run: Run, name: str) -> int:
     claim(rows, file_id, "delete", -DAY)
     pin(rows, file_id, 0, WHEN)
     rows.insert("sync_file_claim", file_id=file_id, fence=1)
+    rows.insert(
+        "sync_trash",
+        file_id=file_id,
+        node_id=rows.node["one"],
+        batch="20260102T030405Z-1-1",
+        trashed=WHEN,
+        size_b=10,
+        asked=None,
+    )
     rows.insert("sync_digest", file_id=file_id, size_b=10, md5sum=MD5, sha256="a" * 64)
     rows.insert(
         "sync_restore",

@@ -239,6 +239,10 @@ def test_an_empty_node_is_deleted_with_all_that_refers_to_it_and_the_history_kee
     three.insert(
         "sync_priority", request_id=request_id, group_id=three.id("storagegroup", "safe"), priority=5
     )
+    notes = f"retirement {node_id}", f"inodes {node_id}"
+    for name in notes:
+        three.do("DELETE FROM sync_index WHERE name = ?", name)
+        three.do("INSERT INTO sync_index (name, value, at) VALUES (?, '', '2026-01-01')", name)
     assert "with 2 rules" in done(three.run("node", "delete", "old", "--dry-run"))
     done(three.run("node", "delete", "old", "--force"))
     for table, column in TABLES_OF_NODES:
@@ -246,6 +250,7 @@ def test_an_empty_node_is_deleted_with_all_that_refers_to_it_and_the_history_kee
     # A later copy or request may get the number of one that is gone.
     assert three.all("SELECT kind FROM sync_attempt") == []
     assert three.all("SELECT priority FROM sync_priority") == []
+    assert three.all("SELECT name FROM sync_index WHERE name IN (?, ?)", *notes) == []
     told = three.run("history", "--node", "old", "--format", "json").json
     assert {"imported", "requested", "released", "deleted"} <= {row["what"] for row in told}
     assert {row["node"] for row in told} == {"old"}
