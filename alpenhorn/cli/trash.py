@@ -8,13 +8,12 @@ from alpenhorn.cli import output
 from alpenhorn.listings.trash import TrashedCopy, TrashTotal
 
 
-def next_step(node: str, host: str | None, active: bool) -> str:
-    """Return when files are brought back from the trash of a node, as a sentence."""
+def next_step(node: str, host: str | None, active: bool, one: bool = False) -> str:
+    """Return when files are brought back from the trash of a node, or one is, as a sentence."""
     if not active or host is None:
         return f"No run works on the node; to activate it: alpenhorn node activate {quote(node)}"
-    return (
-        f"The next run on {host} moves them back, unless something is at their paths, and reads them in full."
-    )
+    it, its, paths = ("it", "its", "path") if one else ("them", "their", "paths")
+    return f"The next run on {host} moves {it} back, unless something is at {its} {paths}, and reads {it} in full."
 
 
 def words(copy: TrashedCopy) -> str:

@@ -304,7 +304,7 @@ def trash(here: Preview) -> Iterator[Item]:
 
     for node in here.found.workable:
         back = Line("trash", node.name, "", True, Code.UNDELETION_WANTED())
-        for page in rows.asked(index, node.id, PAGE):
+        for page in rows.asked(index, node.id):
             for one in page:
                 yield Item(back, one.file.path, one.file.size_b, None)
         batches = here.found.trash.get(node.id, ())

@@ -52,7 +52,7 @@ class Trashes:
             if node_id in context.gone:
                 continue
             node = context.node(node_id)
-            for page in scan.asked(context.index, node_id, BATCH_FILES):
+            for page in scan.asked(context.index, node_id):
                 yield self._restore(node, page)
             yield self._compare(node, batches, server_now)
 

@@ -516,7 +516,7 @@ class SyncTrash(SyncTable):
     class Meta:
         indexes = (
             (("node_id", "batch", "file_id"), True),
-            (("file_id", "node_id"), False),
+            (("file_id", "node_id", "batch"), False),
             (("node_id", "asked"), False),
         )
 

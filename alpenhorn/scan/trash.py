@@ -19,15 +19,13 @@ BATCHES = """
     )
     SELECT name FROM b WHERE name IS NOT NULL
 """
-ASKED = """
-    SELECT t.id AS row_id__id, t.file_id, t.batch, a.name AS acq__name, f.name, f.size_b, c.has_file
+# With DISTINCT or an order, SQLite would read all rows of the node.
+ASKED_BATCHES = "SELECT batch FROM sync_trash WHERE node_id = ? AND asked IS NOT NULL"
+IN_BATCH = """
+    SELECT t.id AS row_id__id, t.file_id, t.batch, a.name AS acq__name, f.name, f.size_b, c.has_file,
+           t.asked IS NOT NULL AS asked
     FROM sync_trash t JOIN archivefile f ON f.id = t.file_id JOIN archiveacq a ON a.id = f.acq_id
     LEFT JOIN archivefilecopy c ON c.file_id = t.file_id AND c.node_id = t.node_id
-    WHERE t.node_id = ? AND t.asked IS NOT NULL AND t.id > ? ORDER BY t.id LIMIT ?
-"""
-IN_BATCH = """
-    SELECT t.id AS row_id__id, t.file_id, t.batch, a.name AS acq__name, f.name, f.size_b, NULL AS has_file
-    FROM sync_trash t JOIN archivefile f ON f.id = t.file_id JOIN archiveacq a ON a.id = f.acq_id
     WHERE t.node_id = ? AND t.batch = ?
 """
 
@@ -47,6 +45,7 @@ class _Row(NamedTuple):
     name: str
     size_b: int | None
     has_file: str | None
+    asked: bool
 
 
 def batches(index: Index, node_id: int) -> list[str]:
@@ -59,17 +58,20 @@ def total_b(index: Index, node_id: int) -> int:
     return whole(index.value("SELECT SUM(size_b) FROM sync_trash WHERE node_id = ?", (node_id,)))
 
 
-def asked(index: Index, node_id: int, limit: int) -> Iterator[list[AskedFile]]:
-    """Yield pages of the files that somebody wants back."""
-    after = 0
-    while rows := index.facts(_Row, ASKED, (node_id, after, limit)):
-        after = rows[-1].row_id
-        yield [AskedFile(_file(row), row.has_file) for row in rows]
+def asked(index: Index, node_id: int) -> Iterator[list[AskedFile]]:
+    """Yield the files that somebody wants back, by batch."""
+    for batch in sorted(set(index.values(ASKED_BATCHES, (node_id,)))):
+        rows = _in_batch(index, node_id, batch)
+        yield [AskedFile(_file(row), row.has_file) for row in rows if row.asked]
 
 
 def in_batch(index: Index, node_id: int, batch: str) -> list[TrashedFile]:
     """Return the files of a batch that the index knows."""
-    return [_file(row) for row in index.facts(_Row, IN_BATCH, (node_id, batch))]
+    return [_file(row) for row in _in_batch(index, node_id, batch)]
+
+
+def _in_batch(index: Index, node_id: int, batch: str) -> list[_Row]:
+    return index.facts(_Row, IN_BATCH, (node_id, batch), asked=bool)
 
 
 def _file(row: _Row) -> TrashedFile:

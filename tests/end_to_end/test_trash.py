@@ -97,7 +97,7 @@ def test_a_deleted_file_is_kept_brought_back_verified_and_deleted_in_the_end(nod
     result = nodes.run("file", "undelete", f"{ACQ}/dir/0")
     assert (
         result.status == 0
-        and "Requested: acq/dir/0 from the trash of field. The next run on here" in result.out
+        and "Requested: acq/dir/0 from the trash of field. The next run on here moves it back" in result.out
     )
     assert "Already requested" in nodes.run("file", "undelete", f"{ACQ}/dir/0", "--node", "field").out
     assert rows(nodes) == [(one, 1), (two, 0)]

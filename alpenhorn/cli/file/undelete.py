@@ -61,7 +61,7 @@ def undelete(app: App, path: str, cancel: bool, node_name: str | None) -> None:
             continue
         parts = files_to_undelete.to_undelete(UndeleteSelection(copy.node_id, files=(file.id,)))
         if edit_undelete.request(app.index, parts, app.stamp()):
-            output.line(f"Requested: {what}. {trash.next_step(copy.node, copy.host, copy.active)}")
+            output.line(f"Requested: {what}. {trash.next_step(copy.node, copy.host, copy.active, True)}")
         else:
             output.line(
                 f"Not requested: {what}: changed by another program meanwhile; check it and try again."

@@ -34,7 +34,7 @@ MIGRATION = Migration(
     ),
     indexes=(
         IndexOn("sync_trash", "sync_trash_node_id_batch_file_id", ("node_id", "batch", "file_id"), True),
-        IndexOn("sync_trash", "sync_trash_file_id_node_id", ("file_id", "node_id")),
+        IndexOn("sync_trash", "sync_trash_file_id_node_id_batch", ("file_id", "node_id", "batch")),
         IndexOn("sync_trash", "sync_trash_node_id_asked", ("node_id", "asked")),
     ),
 )
