@@ -460,6 +460,12 @@ class Code(_Codes):
     """Nothing can be brought back from there, and it is not emptied."""
     TRASH_NOT_EMPTIED = "trash-not-emptied", "the trash of {node} cannot be emptied: {why}"
     """A batch is left; the next run tries again."""
+    TRASH_STILL_NEEDED = (
+        "trash-still-needed",
+        "{files} kept in the trash of {node} beyond the time, since too few other good copies are known; to bring them"
+        " back: alpenhorn node undelete {node!q}",
+    )
+    """Copies on which the deletion relied were lost or not seen since; nothing is deleted that may be the last copy."""
     MOUNTED_IN_TRASH = "mounted-in-trash", "another file system is mounted at {name}"
     """Nothing outside of the trash is deleted; unmount it."""
     NOT_IN_TRASH = "not-in-trash", "{path} is not in the trash any more"
@@ -472,6 +478,8 @@ class Code(_Codes):
     """The next run moves the file back to its path, unless something is there."""
     TRASH_TIME_OVER = "trash-time-over", "was in the trash for longer than sync.trash"
     """The next run deletes the file for good."""
+    TRASH_FILE_NEEDED = "trash-file-needed", "stays in the trash, since too few other good copies are known"
+    """Its time is over; copies on which the deletion relied were lost or not seen since."""
     COPY_THERE_AGAIN = "copy-there-again", "the node has a copy again"
     """Nothing is brought back from the trash over it."""
     KEEPERS_NOT_AS_RECORDED = (

@@ -299,9 +299,11 @@ def trash(here: Preview) -> Iterator[Item]:
     index, keep = here.index, here.config.sync.trash
     if not (here.found.trash or keep):
         return
-    from alpenhorn.plan.trash import due  # few hosts keep deleted files
+    from alpenhorn.coordinator.trash import needed  # few hosts keep deleted files
+    from alpenhorn.plan.trash import due
     from alpenhorn.scan import trash as rows
 
+    relied_on = evidence(here.config.sync, here.found.planner.troubles.absent)
     for node in here.found.workable:
         back = Line("trash", node.name, "", True, Code.UNDELETION_WANTED())
         for page in rows.asked(index, node.id):
@@ -309,9 +311,11 @@ def trash(here: Preview) -> Iterator[Item]:
                 yield Item(back, one.file.path, one.file.size_b, None)
         batches = here.found.trash.get(node.id, ())
         over = Line("trash", node.name, "", True, Code.TRASH_TIME_OVER())
+        stays = Line("trash", node.name, "", False, Code.TRASH_FILE_NEEDED())
         for name in due(batches, keep, posix(index.now()), here.now).expired:
+            last = needed(index, node.id, name, relied_on, NO_RUN).paths
             for file in rows.in_batch(index, node.id, name):
-                yield Item(over, file.path, file.size_b, None)
+                yield Item(stays if file.path in last else over, file.path, file.size_b, None)
 
 
 def node_name(topology: topologies.Topology, node_id: int) -> str:

@@ -7,9 +7,15 @@ recorded.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from alpenhorn.coordinator.context import Context
+from alpenhorn.coordinator.deletable import PAGE, evidence
+from alpenhorn.formats import count
+from alpenhorn.index.bulk import chunks
+from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
+from alpenhorn.model.deletions import Evidence
 from alpenhorn.model.nodes import NodeFact, TrashBatch
 from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.model.trash import (
@@ -24,13 +30,40 @@ from alpenhorn.model.trash import (
 )
 from alpenhorn.plan.batches import BATCH_FILES
 from alpenhorn.plan.imports import possible_names
-from alpenhorn.plan.trash import Due, due, lacking_b
+from alpenhorn.plan.trash import Due, due, lacking_b, may_go
 from alpenhorn.reasons import Code, Why
 from alpenhorn.record import trash as record
 from alpenhorn.scan import trash as scan
+from alpenhorn.scan.deletions import read
 from alpenhorn.scan.imports import known
 
 BATCHES = 20  # in one job
+
+
+class NeededFiles(NamedTuple):
+    """The files of a batch that must stay: their paths.  `others`: whether there are others; `others_b`: their bytes on
+    the medium."""
+
+    paths: frozenset[str]
+    others: bool
+    others_b: int
+
+
+def needed(index: Index, node_id: int, batch: str, relied_on: Evidence, run_id: int) -> NeededFiles:
+    """Return the files of a batch that may be the last good copies, or are among too few.
+
+    A file of which the node has no row of a copy is needed, since nothing tells why it was deleted.
+    """
+    going: set[int] = set()
+    others, others_b = scan.unknown(index, node_id, batch)
+    for copies in chunks(scan.copies(index, node_id, batch), PAGE):
+        reading = read(index, node_id, copies, run_id, relied_on)
+        may = {fact.file_id for fact in reading.facts if may_go(fact, reading.archive, relied_on.minimum)}
+        others_b += sum(copy.space_b or 0 for copy in copies if copy.file_id in may)
+        going |= may
+    files = scan.in_batch(index, node_id, batch)
+    stay = frozenset(file.path for file in files if file.file_id not in going)
+    return NeededFiles(stay, others or bool(going), others_b)
 
 
 class Trashes:
@@ -54,7 +87,7 @@ class Trashes:
             node = context.node(node_id)
             for page in scan.asked(context.index, node_id):
                 yield self._restore(node, page)
-            yield self._compare(node, batches, server_now)
+            yield from self._compare(node, batches, server_now)
 
     def _restore(self, node: NodeFact, page: Sequence[scan.AskedFile]) -> list[Task]:
         """Return the task that brings files back; those of which the node has a copy again stay in the trash."""
@@ -68,27 +101,47 @@ class Trashes:
         files = tuple(one.file for one in page if one.has_file in (None, "N"))
         return [self._task(node, RestoreJob(node, files), len(files))] if files else []
 
-    def _compare(self, node: NodeFact, batches: Sequence[TrashBatch], server_now: float) -> list[Task]:
-        """Compare a disk with the index; return the tasks for what is due, and for batches without rows."""
+    def _compare(
+        self, node: NodeFact, batches: Sequence[TrashBatch], server_now: float
+    ) -> Iterator[list[Task]]:
+        """Compare a disk with the index; yield the tasks for what is due, and for batches without rows.
+
+        Only batches with rows are emptied, since the rows tell what may be needed.
+        """
         context = self.context
         names = {batch.name for batch in batches}
         recorded = set(scan.batches(context.index, node.id))
         record.emptied(context.index, node, sorted(recorded - names))
-        self._due[node.id] = found = due(batches, context.config.sync.trash, server_now, context.posix_now())
-        tasks = []
-        if found.expired:
-            self._emptying.add(node.id)
-            tasks = [
-                self._task(node, EmptyJob(node, found.expired[i : i + BATCHES]), BATCHES * BATCH_FILES)
-                for i in range(0, len(found.expired), BATCHES)
-            ]
-        elif lack_b := lacking_b(node, context.free_b.get(node.id)):
-            tasks = self._make_room(node, lack_b)
-        new = [name for name in (*found.future, *found.kept) if name not in recorded]
+        found = due(batches, context.config.sync.trash, server_now, context.posix_now())
+        new = [name for name in (*found.expired, *found.future, *found.kept) if name not in recorded]
         for i in range(0, max(len(new), len(found.future)), BATCHES):
             some, future = tuple(new[i : i + BATCHES]), found.future[i : i + BATCHES]
-            tasks.append(self._task(node, LookIntoTrashJob(node, some, future), BATCHES * BATCH_FILES))
-        return tasks
+            yield [self._task(node, LookIntoTrashJob(node, some, future), BATCHES * BATCH_FILES)]
+        self._due[node.id] = found = Due(
+            *(tuple(name for name in names if name in recorded) for names in found)
+        )
+        if found.expired:
+            self._emptying.add(node.id)
+            yield from self._expired(node, found.expired)
+        elif lack_b := lacking_b(node, context.free_b.get(node.id)):
+            yield self._make_room(node, lack_b)
+
+    def _expired(self, node: NodeFact, batches: Sequence[str]) -> Iterator[list[Task]]:
+        kept = 0
+        for i in range(0, len(batches), BATCHES):
+            some = tuple(batches[i : i + BATCHES])
+            needed = {batch: self._needed(node, batch).paths for batch in some}
+            kept += sum(map(len, needed.values()))
+            yield [self._task(node, EmptyJob(node, some, None, needed), BATCHES * BATCH_FILES)]
+        if kept:
+            files = count(kept, "file is", "files are")
+            why = Code.TRASH_STILL_NEEDED(files=files, node=node.name)
+            self.context.report.warnings.lasting(why, subject=node.name)
+
+    def _needed(self, node: NodeFact, batch: str) -> NeededFiles:
+        context = self.context
+        relied_on = evidence(context.config.sync, context.gone)
+        return needed(context.index, node.id, batch, relied_on, context.run.id)
 
     def _room_for_pulls(self) -> list[Task]:
         """Return the tasks that make room for pulls which lacked bytes or inodes."""
@@ -102,18 +155,26 @@ class Trashes:
             elif node_id in self.context.planner.without_inodes and found.kept:
                 # How many are needed is not known; the next round empties the next one.
                 self._emptying.add(node_id)
-                node = self.context.node(node_id)
-                tasks.append(self._task(node, EmptyJob(node, found.kept[:1]), BATCH_FILES))
+                tasks += self._make_room(self.context.node(node_id), 1)
         return tasks
 
     def _make_room(self, node: NodeFact, room_b: float) -> list[Task]:
         """Return the task that deletes the oldest batches until there is room."""
-        found = self._due[node.id]
-        batches = found.kept + found.future
+        due_ = self._due[node.id]
+        batches: dict[str, frozenset[str]] = {}
+        free_b = 0
+        for batch in due_.kept + due_.future:
+            if free_b >= room_b:
+                break
+            found = self._needed(node, batch)
+            if found.others:
+                batches[batch] = found.paths
+                free_b += found.others_b
         if not batches:
             return []
         self._emptying.add(node.id)
-        return [self._task(node, EmptyJob(node, batches, room_b), len(batches) * BATCH_FILES)]
+        job = EmptyJob(node, tuple(batches), room_b, batches)
+        return [self._task(node, job, len(batches) * BATCH_FILES)]
 
     def _task(self, node: NodeFact, job: RestoreJob | EmptyJob | LookIntoTrashJob, most: int) -> Task:
         """`most`: files that the job may have to do with."""

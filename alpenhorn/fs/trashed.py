@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -108,12 +108,16 @@ class Trash(OpenRoot):
     def empty(
         self,
         batch: str,
+        needed: Container[str],
         room_b: float,
         space_used: Callable[[os.stat_result], int],
         stopping: Callable[[], bool],
     ) -> Emptied:
-        """Delete what is in a batch, and the batch itself, until `room_b` bytes are freed or the run is stopping."""
-        emptying = _Emptying(room_b, space_used, stopping)
+        """Delete what is in a batch, and the batch itself, until `room_b` bytes are freed or the run is stopping.
+
+        `needed`: paths that stay.
+        """
+        emptying = _Emptying(needed, room_b, space_used, stopping)
         try:
             with self._opened(batch) as fd:
                 whole = self._empty(fd, "", 0, emptying)
@@ -127,19 +131,23 @@ class Trash(OpenRoot):
 
     def _empty(self, directory: int, prefix: str, depth: int, emptying: _Emptying) -> bool:
         """Delete what is in an open directory; return whether that is all."""
+        all_of_it = True
         for name, status in _entries(directory):
             if emptying.enough():
                 return False
             if not stat.S_ISDIR(status.st_mode):
+                if prefix + name in emptying.needed:
+                    all_of_it = False
+                    continue
                 os.unlink(name, dir_fd=directory)
                 emptying.note(prefix + name, status)
                 continue
             with self._enter(directory, name, depth) as fd:
                 whole = self._empty(fd, f"{prefix}{name}/", depth + 1, emptying)
-            if not whole:
-                return False
-            os.rmdir(name, dir_fd=directory)
-        return True
+            if whole:
+                os.rmdir(name, dir_fd=directory)
+            all_of_it = all_of_it and whole
+        return all_of_it
 
     def restore(
         self, files: Sequence[TrashedFile], lock: TreeLock, stopping: Callable[[], bool]
@@ -226,8 +234,13 @@ class _Emptying:
     """The state of emptying a batch."""
 
     def __init__(
-        self, room_b: float, space_used: Callable[[os.stat_result], int], stopping: Callable[[], bool]
+        self,
+        needed: Container[str],
+        room_b: float,
+        space_used: Callable[[os.stat_result], int],
+        stopping: Callable[[], bool],
     ) -> None:
+        self.needed = needed
         self.paths: list[str] = []
         self.freed_b = 0
         self._room_b = room_b

@@ -6,6 +6,7 @@ run.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -80,11 +81,15 @@ class RestoreOutcome(NamedTuple):
 
 
 class EmptyJob(NamedTuple):
-    """Delete what is in batches, in their order, until `room_b` bytes are freed; None: all of it."""
+    """Delete what is in batches, in their order, until `room_b` bytes are freed; None: all of it.
+
+    `needed`: by batch, paths of files that stay.
+    """
 
     node: NodeFact
     batches: tuple[str, ...]
     room_b: float | None = None
+    needed: Mapping[str, frozenset[str]] = {}
 
 
 class EmptyOutcome(NamedTuple):

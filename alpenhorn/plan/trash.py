@@ -1,12 +1,14 @@
-"""Rules for the trash of nodes: which batches are due, and how much room is wanted."""
+"""Rules for the trash of nodes: which batches are due, what may be deleted, and how much room is wanted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from alpenhorn.model.deletions import DeletionFact
 from alpenhorn.model.nodes import GIB, NodeFact, TrashBatch
 from alpenhorn.model.trash import deleted_at
+from alpenhorn.plan.deletions import spare_keepers
 
 
 class Due(NamedTuple):
@@ -41,6 +43,15 @@ def due(batches: Iterable[TrashBatch], keep: float, server_now: float, host_now:
         else:
             kept.append(batch.name)
     return Due(tuple(expired), tuple(future), tuple(kept))
+
+
+def may_go(fact: DeletionFact, archive: bool, minimum: int) -> bool:
+    """Return whether a file in the trash may be deleted for good.
+
+    Enough other good copies must be known, as for the deletion of a copy: some of those on which that relied may have
+    been lost since.  `fact`: the deleted copy; `archive`, `minimum`: see `alpenhorn.plan.deletions.decide`.
+    """
+    return not fact.restored and spare_keepers(fact, archive, minimum) >= 0
 
 
 def lacking_b(node: NodeFact, free_b: int | None) -> float:

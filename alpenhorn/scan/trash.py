@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.facts import whole
+from alpenhorn.model.deletions import DeletionFact
+from alpenhorn.model.events import NO_FILE
 from alpenhorn.model.trash import TrashedFile
 
 # Steps from each batch to the next in the index on them, instead of reading every row.
@@ -27,6 +29,14 @@ IN_BATCH = """
     FROM sync_trash t JOIN archivefile f ON f.id = t.file_id JOIN archiveacq a ON a.id = f.acq_id
     LEFT JOIN archivefilecopy c ON c.file_id = t.file_id AND c.node_id = t.node_id
     WHERE t.node_id = ? AND t.batch = ?
+"""
+
+COPIES = """
+    SELECT c.id AS copy_id__id, t.file_id, t.node_id, a.name AS acq__name, f.name, f.size_b,
+           t.size_b AS space_b__size_b, c.has_file, c.wants_file
+    FROM sync_trash t JOIN archivefile f ON f.id = t.file_id JOIN archiveacq a ON a.id = f.acq_id
+    JOIN archivefilecopy c ON c.file_id = t.file_id AND c.node_id = t.node_id
+    WHERE t.node_id = ? AND t.batch = ? ORDER BY t.file_id
 """
 
 
@@ -72,6 +82,18 @@ def in_batch(index: Index, node_id: int, batch: str) -> list[TrashedFile]:
 
 def _in_batch(index: Index, node_id: int, batch: str) -> list[_Row]:
     return index.facts(_Row, IN_BATCH, (node_id, batch), asked=bool)
+
+
+def unknown(index: Index, node_id: int, batch: str) -> tuple[bool, int]:
+    """Return whether a batch has files that the index does not know, and their bytes on the medium."""
+    sql = "SELECT COUNT(*), SUM(size_b) FROM sync_trash WHERE node_id = ? AND batch = ? AND file_id = ?"
+    rows, space_b = index.execute(sql, (node_id, batch, NO_FILE)).fetchone()
+    return rows > 0, whole(space_b)
+
+
+def copies(index: Index, node_id: int, batch: str) -> list[DeletionFact]:
+    """Return the deleted copies whose files are in a batch, as `alpenhorn.scan.deletions.pages` does."""
+    return index.facts(DeletionFact, COPIES, (node_id, batch))
 
 
 def _file(row: _Row) -> TrashedFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from math import inf
 
 from alpenhorn.errors import AlpenhornError, StorageError
@@ -54,16 +55,23 @@ def empty(job: EmptyJob, node: Node, report: Reporter) -> EmptyOutcome:
                 if report.stopping() or outcome.freed_b >= room_b:
                     break
                 report.begin(batch)
-                outcome = _empty(trash, batch, room_b, node, report, outcome)
+                needed = job.needed.get(batch, frozenset())
+                outcome = _empty(trash, batch, needed, room_b, node, report, outcome)
     except (AlpenhornError, OSError) as error:
         return outcome._replace(error=_why(error))
     return outcome
 
 
 def _empty(
-    trash: Trash, batch: str, room_b: float, node: Node, report: Reporter, before: EmptyOutcome
+    trash: Trash,
+    batch: str,
+    needed: Container[str],
+    room_b: float,
+    node: Node,
+    report: Reporter,
+    before: EmptyOutcome,
 ) -> EmptyOutcome:
-    found = trash.empty(batch, room_b - before.freed_b, node.space_used, report.stopping)
+    found = trash.empty(batch, needed, room_b - before.freed_b, node.space_used, report.stopping)
     report.progress(len(found.paths), found.freed_b)
     after = before._replace(files=before.files + len(found.paths), freed_b=before.freed_b + found.freed_b)
     if found.whole:

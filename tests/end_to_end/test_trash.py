@@ -300,6 +300,72 @@ def test_a_shorter_time_or_none_empties_the_trash(nodes):
     assert "trash" not in why[0][0]
 
 
+TOO_FEW = "kept in the trash of field beyond the time, since too few other good copies are known"
+
+
+@pytest.mark.both_engines
+@pytest.mark.parametrize("trash_time", ["14d", "0"])
+def test_what_may_be_among_too_few_copies_stays_until_it_is_brought_back(nodes, trash_time):
+    one, two, three = nodes.ids
+    deleted(nodes, one, two, three)
+    aged(nodes, 15)
+    nodes.configure(sync={"trash": trash_time})
+    # A copy is lost on one of the disks on which the deletion relied; another was never on the second one.
+    nodes.set_copy(one, "safe1", "XY")
+    nodes.do(
+        "DELETE FROM archivefilecopy WHERE file_id = ? AND node_id = ?", two, nodes.id("storagenode", "safe2")
+    )
+    planned = nodes.run("plan", "--node", "field").out
+    assert "stays in the trash, since too few other good copies are known" in planned
+    result = nodes.sync("--only", "trash")
+    assert result.status == 0 and f"2 files are {TOO_FEW}" in result.err
+    assert "alpenhorn node undelete field" in result.err
+    assert kept(nodes) == [f"{ACQ}/dir/0", f"{ACQ}/dir/1"] and rows(nodes) == [(one, 0), (two, 0)]
+    assert nodes.run("node", "undelete", "field", "--force").status == 0
+    nodes.sync()
+    assert [nodes.copy(file_id, "field") for file_id in (one, two, three)] == ["YY", "YY", "NN"]
+    assert kept(nodes) == [] and nodes.violations() == []
+
+
+def test_nothing_goes_while_the_nodes_of_the_other_copies_do_not_count(nodes):
+    one = nodes.ids[0]
+    deleted(nodes, one)
+    aged(nodes, 15)
+    for change, undo in (
+        ("UPDATE storagenode SET active = 0 WHERE name = 'safe2'", "UPDATE storagenode SET active = 1"),
+        (
+            "INSERT INTO sync_index (name, value, at) VALUES ('restored', 'a backup', '2026-01-01 00:00:00')",
+            "DELETE FROM sync_index WHERE name = 'restored'",
+        ),
+        (
+            "INSERT INTO sync_policy (name, copies, sites, min_age, priority) VALUES ('many', 3, 1, 0, 0)",
+            "DELETE FROM sync_policy",
+        ),
+    ):
+        nodes.do(change)
+        result = nodes.sync("--only", "trash")
+        assert f"1 file is {TOO_FEW}" in result.err, (change, result)
+        assert kept(nodes) == [f"{ACQ}/dir/0"]
+        nodes.do(undo)
+    nodes.sync("--only", "trash")
+    assert kept(nodes) == [] and rows(nodes) == []
+
+
+def test_a_batch_without_rows_is_looked_at_before_anything_of_it_goes(nodes):
+    """A run was killed before it recorded what it had moved, and the trash is emptied since its time is 0."""
+    one = nodes.ids[0]
+    deleted(nodes, one)
+    nodes.do("DELETE FROM sync_trash")
+    nodes.set_copy(one, "safe1", "XY")
+    nodes.configure(sync={"trash": "0"})
+    for _ in range(3):
+        nodes.sync("--only", "trash")
+        assert kept(nodes) == [f"{ACQ}/dir/0"]
+    nodes.set_copy(one, "safe1", "YY")
+    nodes.sync("--only", "trash")
+    assert kept(nodes) == [] and rows(nodes) == []
+
+
 @pytest.mark.parametrize(
     "path",
     (
