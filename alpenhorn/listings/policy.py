@@ -1,7 +1,7 @@
 """Files by their number of good archive copies, for the whole archive.
 
-Copies count by the index alone: good and not released, on an active archive node.  When that node was last seen is not
-considered, as it is for deletions (`alpenhorn.scan.keepers`).
+Copies count by the index alone: good and not released, on an active archive node that is not retired.  When that node
+was last seen is not considered, as it is for deletions (`alpenhorn.scan.keepers`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from alpenhorn.listings.states import HEALTHY
 from alpenhorn.listings.stats import FileTally
 from alpenhorn.scan.policies import load as load_policies
 
-ARCHIVES = "SELECT n.id FROM storagenode n WHERE n.active = 1 AND n.archive = 1"
+ARCHIVES = """
+    SELECT n.id FROM storagenode n WHERE n.active = 1 AND n.archive = 1
+      AND NOT EXISTS (SELECT 1 FROM sync_retirement r WHERE r.node_id = n.id AND r.cancelled <> 1)
+"""
 # Each copy is read once, in the order of the unique index of file and node.  A file whose copies were all removed is
 # not kept.
 COPIES = f"""

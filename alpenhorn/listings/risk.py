@@ -2,7 +2,7 @@
 
 A copy elsewhere counts by the rules for deletions (`alpenhorn.scan.keepers`): its node is active, was seen recently on
 the expected medium, which is not the medium of the node itself, and it is neither released nor being deleted.  Copies
-on nodes that are not archive nodes preserve a file, but do not count as archive copies.
+on retired nodes, and on nodes that are not archive nodes, preserve a file, but do not count as archive copies.
 """
 
 from __future__ import annotations
@@ -162,7 +162,8 @@ def files(index: Index, node_id: int, evidence: Evidence) -> Iterator[RiskFile]:
     nodes = KeeperNodes(index, node_id, evidence, every=True)
     for has in (HasFile.YES, HasFile.MAYBE):
         for wants in (WantsFile.YES, WantsFile.MAYBE, WantsFile.NO):
-            counts_here = nodes.archive and nodes.active and (has, wants) in _COUNTING
+            keeps = nodes.archive and nodes.active and not nodes.retired
+            counts_here = keeps and (has, wants) in _COUNTING
             after = 0
             while page := index.facts(_CopyHere, COPIES, (node_id, has, wants, after, CHUNK)):
                 after = page[-1].copy_id

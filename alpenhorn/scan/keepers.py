@@ -34,6 +34,9 @@ NODES = f"{EVERY_NODE} WHERE n.id = ? OR (n.active = 1 AND n.archive = 1) ORDER 
 Good = tuple[tuple[int, bool], ...]
 
 
+_RETIRED = "retired"
+
+
 class _KeeperRow(NamedTuple):
     """A node.  The fields from `medium` on are None if no run has seen it."""
 
@@ -68,18 +71,20 @@ class CountedCopies(NamedTuple):
 class KeeperNodes:
     """The active archive nodes other than a given node, and whether the copies on each count.
 
-    `group_id`, `archive`, `host`, `root` and `active`: of the given node; `active` is False if it was removed.
-    `restored`: why the index is older than the disks, "" if it is not; `now`: the time of the index's server.
+    `group_id`, `archive`, `retired`, `host`, `root` and `active`: of the given node; `active` is False if it was
+    removed.  `restored`: why the index is older than the disks, "" if it is not; `now`: the time of the index's server.
     `policies`: whether there is any policy.
 
     `every`: include all other nodes, to find out what else there is of the files on the node.  Copies on nodes that are
     not active do not count; `archives` are the ids of the active archive nodes among the others, and `inactive` of
-    those that are not active.  `places`: where each of the others is.
+    those that are not active.  Then copies on retired nodes count, too, since files can be copied from there, but these
+    nodes are not among `archives`.  `places`: where each of the others is.
     """
 
     def __init__(self, index: Index, node_id: int, evidence: Evidence, every: bool = False) -> None:
         self.active = False
         self.archive = False
+        self.retired = False
         self.group_id = 0
         self.host: str | None = None
         self.root: str | None = None
@@ -101,6 +106,7 @@ class KeeperNodes:
         for row in rows:
             if row.id == node_id:
                 self.active, self.archive, self.group_id = row.active, row.archive, row.group_id
+                self.retired = row.retired
                 self.host, self.root = row.host, row.root
                 self.restored = row.restored or ""
                 self.policies = bool(row.policies)
@@ -111,11 +117,12 @@ class KeeperNodes:
                 self.places[row.id] = CopyPlace(row.group_id, row.site)
                 if not row.active:
                     self.inactive.add(row.id)
-                elif row.archive:
+                elif row.archive and not (every and row.retired):
                     self.archives.add(row.id)
                 self._uncounted[row.id] = (
                     evidence.absent.get(row.id, "")
                     or row.fault
+                    or (_RETIRED if row.retired and row.active and not every else "")
                     or _why_uncounted(row, self.now, evidence)
                     or (_why_linked(row, own) if own is not None else "")
                 )
@@ -155,8 +162,6 @@ def _why_uncounted(node: _KeeperRow, now: datetime.datetime, evidence: Evidence)
     """Return why the copies on a node do not count; "" if they do."""
     if not node.active:
         return "not active"
-    if node.retired:
-        return "retired"
     remedy = f" (run `alpenhorn sync` on host {node.host})" if node.host else ""
     if node.wrong is not None:
         return f"left out since {_shown_time(node.wrong)}: {node.why or 'not in the expected state'}"

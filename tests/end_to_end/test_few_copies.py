@@ -9,6 +9,7 @@ import pytest
 
 from alpenhorn.coordinator.few_copies import count
 from alpenhorn.index.connection import Index
+from alpenhorn.listings.policy import files_by_copies
 from alpenhorn.scan import copies_by_file
 from alpenhorn.scan.few_copies import load, part_name, row_name
 from alpenhorn.scan.policies import load as load_policies
@@ -154,6 +155,8 @@ def test_nodes_on_one_medium_count_once_and_retired_ones_do_not(pair: Archive) -
     )
     count(pair.index, 2, None, lambda: True)
     assert counted(pair) == 2
+    # As in a report, which reckons with the index alone, and so with two nodes on one medium.
+    assert files_by_copies(pair.index, 2).too_few.files == 1
 
 
 def test_a_count_goes_on_where_another_host_stopped(pair: Archive) -> None:

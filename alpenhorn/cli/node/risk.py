@@ -77,8 +77,9 @@ AMOUNTS = (column("what"), column("files", value="tally.files"), column("size_b"
 def risk(app: App, name: str, list_: bool, listing: ListOptions) -> None:
     """A file would be lost if no copy elsewhere counts: on another active node that a run has recently found on the
     expected medium, and that is not on the medium of NODE; neither suspect, released, nor being deleted.  The rules
-    are those for deletions, except that a copy need not be on an archive node.  Other files would be left with fewer
-    good archive copies than archive_copy_count.  The last line is the first command to run.
+    are those for deletions, except that a copy need not be on an archive node, and may be on a retired one.  Other
+    files would be left with fewer good archive copies than archive_copy_count; copies on retired nodes are not among
+    these.  The last line is the first command to run.
 
     With --list, the risk is "only" for files without any other copy that may be good, "doubtful" for files with
     copies that do not count, and "few" for files with too few archive copies.

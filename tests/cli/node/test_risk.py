@@ -99,3 +99,42 @@ def test_the_command_follows_what_is_at_risk(archive: Archive) -> None:
 
 def test_an_unknown_node(archive: Archive) -> None:
     assert "no node called 'field'" in archive.fails(1, "node", "risk", "field")
+
+
+def test_a_copy_on_a_retired_node_preserves_a_file_but_is_no_archive_copy(archive: Archive) -> None:
+    archive.index.execute("UPDATE storagenode SET archive = 1, active = 1")
+    for name in ("field1", "off1", "off2"):
+        mark_seen(archive.index, archive.id("storagenode", name))
+    archive.file("a", field1="YY", off1="YY")
+    archive.file("b", field1="YY", off1="YN")
+    archive.file("c", field1="YY", off1="YY", off2="YY")
+    archive.insert(
+        "sync_retirement",
+        node_id=archive.id("storagenode", "off1"),
+        began="2026-07-22 12:00:00",
+        releases=1,
+        declared_lost=0,
+        cancelled=0,
+        event_id=0,
+        stuck=0,
+        nowhere=0,
+    )
+
+    def risks(node: str) -> dict[str, tuple[str, list[str], list[str]]]:
+        return {
+            one["path"]: (one["risk"], one["elsewhere"], one["uncounted"])
+            for one in archive("node", "risk", node, "--list", "--json").json
+        }
+
+    assert risks("field1") == {
+        "pilot/a": ("few", ["off1"], []),
+        "pilot/b": ("doubtful", [], ["off1: released"]),
+        "pilot/c": ("few", ["off2", "off1"], []),
+    }
+    # What dies with the retired node was no archive copy.
+    assert risks("off1") == {}
+    # One that has not been seen for long, or is not active, does not count here either.
+    archive.index.execute("UPDATE sync_medium SET seen = '2026-01-01 00:00:00'")
+    assert risks("field1")["pilot/a"][0] == "doubtful"
+    archive.index.execute("UPDATE storagenode SET active = 0 WHERE name = 'off1'")
+    assert risks("field1")["pilot/a"] == ("doubtful", [], ["off1: not active"])
