@@ -135,7 +135,7 @@ class Md5Sum(click.ParamType[str]):
     name = "md5"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from alpenhorn.plan.pulls import MD5  # 14 ms, and only an option of `file` commands needs it
+        from alpenhorn.plan.paths import MD5  # 14 ms, and only an option of `file` commands needs it
 
         text = str(value)
         if not MD5.fullmatch(text):

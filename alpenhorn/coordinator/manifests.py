@@ -21,8 +21,7 @@ from alpenhorn.model.manifests import (
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.batches import BATCH_FILES, split
-from alpenhorn.plan.paths import unsafe
-from alpenhorn.plan.pulls import file_fault
+from alpenhorn.plan.paths import file_fault, unsafe
 from alpenhorn.reasons import Code, quoted
 from alpenhorn.record import manifest as records
 from alpenhorn.scan import manifest as scan

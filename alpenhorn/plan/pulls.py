@@ -6,7 +6,6 @@ If the requested source cannot be used now, another good copy is (`alpenhorn.pla
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
@@ -17,7 +16,8 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import Method, OtherSource, PullFact, PullFile
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.inodes import Inodes
-from alpenhorn.plan.paths import unsafe
+from alpenhorn.plan.paths import file_fault
+from alpenhorn.plan.routes import Routes
 from alpenhorn.plan.sources import NoneUsable, Route, Troubles, blames_source, choose
 from alpenhorn.plan.space import Space
 from alpenhorn.reasons import Code, Reason, Why, code_of, quoted
@@ -26,7 +26,6 @@ SAME_PATH_ARRIVING = Code.SAME_PATH_ARRIVING()
 RETRY = "alpenhorn request retry ID"
 # Results of checks after which a file is replaced only on demand, and kept under another name.
 KEPT_ASIDE = (Code.COPY_CHANGED, Code.COPY_SHA256_WRONG)
-MD5 = re.compile(r"[0-9a-fA-F]{32}")
 
 
 class Choice(StrEnum):
@@ -115,15 +114,12 @@ class PullPlanner:
         self.host = host
         self.nodes = nodes
         self.groups = groups
-        self.remote = remote
-        self.local_method = local_method
         self.space = space
-        self.bbcp = bbcp
         self.troubles = troubles
         self._under_way: dict[int, dict[int, str]] = {}  # group id: file ids, with their paths
         self._paths: dict[int, set[str]] = {}  # node id: paths of files being pulled
-        self._routes: dict[tuple[int, int], Route | Refusal] = {}
         self.without_inodes: set[int] = set()
+        self.routes = Routes(host, nodes, groups, remote, local_method, bbcp, troubles)
         self._probes: dict[str | int, int] = {}  # the file whose pull tries a host or node again
 
     def decide(self, fact: PullFact, now: float) -> PullDecision:
@@ -150,7 +146,7 @@ class PullPlanner:
             if not (fact.others and blames_source(fact.attempt)):
                 return self._delayed(fact)
             obstacle = obstacle or self._delayed(fact)
-        route = self._route(fact.node_from_id, fact.group_to_id)
+        route = self.routes.of(fact.node_from_id, fact.group_to_id)
         if obstacle is None:
             obstacle = self._source_obstacle(fact, route, now)
         pull = fact
@@ -159,7 +155,7 @@ class PullPlanner:
                 return obstacle
             chosen = choose(
                 fact,
-                lambda node_id: self._route(node_id, fact.group_to_id),
+                lambda node_id: self.routes.of(node_id, fact.group_to_id),
                 lambda source: self._held(source, now),
                 self.host,
                 now,
@@ -208,7 +204,7 @@ class PullPlanner:
     def lacks_source(self, fact: PullFact, now: float) -> bool:
         """Return whether the other good copies of a file decide about a request, so that they must be read."""
         try:
-            route = self._routes.get((fact.node_from_id, fact.group_to_id))
+            route = self.routes.known(fact.node_from_id, fact.group_to_id)
             plain = fact.source_has == "Y" and fact.attempt is None and not self.troubles.held
             if plain and isinstance(route, Route):  # nearly all requests; what follows takes twice as long
                 return not route.remote.ready(fact)
@@ -216,7 +212,7 @@ class PullPlanner:
                 return False
             if fact.source_has != "Y":
                 return True
-            route = self._route(fact.node_from_id, fact.group_to_id)
+            route = self.routes.of(fact.node_from_id, fact.group_to_id)
             if not isinstance(route, Route):
                 return self._replaceable(fact, route)
             if fact.attempt is not None and waits(fact.attempt, now):
@@ -332,22 +328,22 @@ class PullPlanner:
     def trouble_with_host(self, host: str, why: Reason, goes_on: bool = False) -> None:
         """Pull nothing more from a host in this run.  `goes_on`: the next run continues without action by a user."""
         self.troubles.silent[host] = Refusal(why, goes_on)
-        self._routes.clear()
+        self.routes.clear()
 
     def trouble_with_source(self, node_id: int, why: Reason) -> None:
         """Pull nothing more from a node of another host in this run."""
         self.troubles.unmounted[node_id] = why
-        self._routes.clear()
+        self.routes.clear()
 
     def nodes_changed(self, nodes: Mapping[int, NodeFact]) -> None:
         """Use edited rows of nodes from now on."""
-        self.nodes = nodes
-        self._routes.clear()
+        self.nodes = self.routes.nodes = nodes
+        self.routes.clear()
 
     def node_absent(self, node_id: int, why: Reason) -> None:
         """Pull nothing from or onto an unusable node of this host."""
         self.troubles.absent[node_id] = why
-        self._routes.clear()
+        self.routes.clear()
 
     def _settled_by_group(self, fact: PullFact) -> PullDecision | None:
         """Return the decision if the states of the copies at the destination determine it."""
@@ -371,55 +367,6 @@ class PullPlanner:
         if fact.source_has == "X":
             return PullDecision(fact, Choice.CANCEL, Code.SOURCE_COPY_CORRUPT(node=source.name))
         return PullDecision(fact, Choice.CANCEL, Code.SOURCE_COPY_ABSENT(node=source.name))
-
-    def _route(self, node_from_id: int, group_to_id: int) -> Route | Refusal:
-        key = (node_from_id, group_to_id)
-        route = self._routes.get(key)
-        if route is None:
-            route = self._routes[key] = self._make_route(node_from_id, group_to_id)
-        return route
-
-    def _make_route(self, node_from_id: int, group_to_id: int) -> Route | Refusal:
-        """Return the route from a node into a group, or why nothing can be pulled on it."""
-        source = self.nodes.get(node_from_id)
-        if source is None:
-            return Refusal(Code.SOURCE_NOT_IN_INDEX())
-        if not source.active:
-            return Refusal(Code.SOURCE_INACTIVE(node=source.name))
-        if source.id in self.troubles.absent:
-            why = self.troubles.absent[source.id]
-            return Refusal(Code.SOURCE_ABSENT(node=source.name, why=why))
-        group = self.groups.get(group_to_id)
-        if group is None:
-            return Refusal(Code.GROUP_WITHOUT_NODE())
-        misfit = group.refuses(source)
-        if misfit is not None:
-            return misfit
-        try:
-            remote = self.remote(source)
-        except StorageError as error:
-            return Refusal(Code.SOURCE_UNUSABLE(node=source.name, why=error))
-        here = source.host == self.host
-        if not here:
-            missing = remote.unreachable()
-            if missing:
-                return Refusal(Code.SOURCE_UNREACHABLE(node=source.name, why=missing))
-            assert source.host is not None
-            if source.host in self.troubles.silent:
-                return self.troubles.silent[source.host]
-            if source.id in self.troubles.unmounted:
-                return Refusal(self.troubles.unmounted[source.id], waits=True)
-        methods = {node.id: self._method(source, node, here) for node in group.nodes}
-        return Route(source, remote, group, methods)
-
-    def _method(self, source: NodeFact, node: NodeFact, here: bool) -> Method:
-        if not here:
-            return Method.BBCP if self.bbcp else Method.RSYNC_SSH
-        wanted = self.local_method[node.id]
-        # Hard links are one copy: an archived file could be damaged through the other name, and would count twice.
-        if wanted is Method.COPY and not source.archive and not node.archive:
-            return Method.LINK
-        return wanted
 
 
 def _refused(fact: PullFact, refusal: Refusal) -> PullDecision:
@@ -449,16 +396,3 @@ def same_path(acq: str, node: str) -> Reason:
 
 def in_brackets(text: str) -> str:
     return f" ({text})" if text else ""
-
-
-def file_fault(acq: str | None, name: str | None, size_b: int | None, md5sum: str | None) -> Why:
-    """Return the fault in a file's rows that prevents any pull of it, "" if none."""
-    if acq is None or name is None:
-        return Code.FILE_ROW_GONE()
-    if size_b is None:
-        return Code.FILE_LENGTH_MISSING()
-    if not md5sum:
-        return Code.FILE_MD5_MISSING()
-    if size_b < 0 or not MD5.fullmatch(md5sum):
-        return Code.FILE_LENGTH_OR_MD5_INVALID()
-    return unsafe(acq, name)

@@ -12,7 +12,8 @@ from alpenhorn.model.copies import HasFile, WantsFile
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.model.pulls import PullFact
 from alpenhorn.model.repair import BadCopy, GoodCopy
-from alpenhorn.plan.pulls import KEPT_ASIDE, file_fault, in_brackets, unknown_file
+from alpenhorn.plan.paths import file_fault
+from alpenhorn.plan.pulls import KEPT_ASIDE, in_brackets, unknown_file
 from alpenhorn.reasons import Code, Why, code_of
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.policies import Policy
+
+if TYPE_CHECKING:
+    from alpenhorn.model.policies import Policy
 
 # Files are not late while runs may still be copying them: these seconds after they were registered, and after the least
 # age of their policies.

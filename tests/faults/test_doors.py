@@ -24,7 +24,8 @@ from alpenhorn.model.tasks import Blame
 from alpenhorn.outside import exception, parsed, text
 from alpenhorn.plan import searches
 from alpenhorn.plan.imports import unimportable
-from alpenhorn.plan.pulls import Choice, file_fault
+from alpenhorn.plan.paths import file_fault
+from alpenhorn.plan.pulls import Choice
 from alpenhorn.reasons import from_outside
 from alpenhorn.transfer import bbcp, look, rsync
 from alpenhorn.transfer.blame import TransferFailed

@@ -156,7 +156,7 @@ def test_only_the_remote_object_decides_whether_a_source_is_ready(column: bool) 
     plan = planner()
     assert plan.decide(fact(source_ready=column), NOW).choice is Choice.PULL
     plan = planner()
-    plan.remote = lambda node: NotReady()  # type: ignore[assignment,return-value]
+    plan.routes.remote = lambda node: NotReady()  # type: ignore[assignment,return-value]
     decision = plan.decide(fact(source_ready=column), NOW)
     assert (decision.choice, decision.why) == (
         Choice.WAIT,

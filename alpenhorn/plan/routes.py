@@ -1,0 +1,95 @@
+"""Routes: from which nodes files can be pulled into which groups now, and by which method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from alpenhorn.errors import StorageError
+from alpenhorn.io.base import Group, Refusal, Remote
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.pulls import Method
+from alpenhorn.plan.sources import Route, Troubles
+from alpenhorn.reasons import Code
+
+
+class Routes:
+    """The routes of one run on one host, each made when it is first needed.
+
+    The parameters are those of `alpenhorn.plan.pulls.PullPlanner`.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        nodes: Mapping[int, NodeFact],
+        groups: Mapping[int, Group],
+        remote: Callable[[NodeFact], Remote],
+        local_method: Mapping[int, Method],
+        bbcp: bool,
+        troubles: Troubles,
+    ) -> None:
+        self.host = host
+        self.nodes = nodes
+        self.groups = groups
+        self.remote = remote
+        self.local_method = local_method
+        self.bbcp = bbcp
+        self.troubles = troubles
+        self._made: dict[tuple[int, int], Route | Refusal] = {}
+
+    def clear(self) -> None:
+        """Make all routes again, because something that they depend on has changed."""
+        self._made.clear()
+
+    def known(self, node_from_id: int, group_to_id: int) -> Route | Refusal | None:
+        """Return a route if it was made before."""
+        return self._made.get((node_from_id, group_to_id))
+
+    def of(self, node_from_id: int, group_to_id: int) -> Route | Refusal:
+        key = (node_from_id, group_to_id)
+        route = self._made.get(key)
+        if route is None:
+            route = self._made[key] = self._make(node_from_id, group_to_id)
+        return route
+
+    def _make(self, node_from_id: int, group_to_id: int) -> Route | Refusal:
+        """Return the route from a node into a group, or why nothing can be pulled on it."""
+        source = self.nodes.get(node_from_id)
+        if source is None:
+            return Refusal(Code.SOURCE_NOT_IN_INDEX())
+        if not source.active:
+            return Refusal(Code.SOURCE_INACTIVE(node=source.name))
+        if source.id in self.troubles.absent:
+            why = self.troubles.absent[source.id]
+            return Refusal(Code.SOURCE_ABSENT(node=source.name, why=why))
+        group = self.groups.get(group_to_id)
+        if group is None:
+            return Refusal(Code.GROUP_WITHOUT_NODE())
+        misfit = group.refuses(source)
+        if misfit is not None:
+            return misfit
+        try:
+            remote = self.remote(source)
+        except StorageError as error:
+            return Refusal(Code.SOURCE_UNUSABLE(node=source.name, why=error))
+        here = source.host == self.host
+        if not here:
+            missing = remote.unreachable()
+            if missing:
+                return Refusal(Code.SOURCE_UNREACHABLE(node=source.name, why=missing))
+            assert source.host is not None
+            if source.host in self.troubles.silent:
+                return self.troubles.silent[source.host]
+            if source.id in self.troubles.unmounted:
+                return Refusal(self.troubles.unmounted[source.id], waits=True)
+        methods = {node.id: self._method(source, node, here) for node in group.nodes}
+        return Route(source, remote, group, methods)
+
+    def _method(self, source: NodeFact, node: NodeFact, here: bool) -> Method:
+        if not here:
+            return Method.BBCP if self.bbcp else Method.RSYNC_SSH
+        wanted = self.local_method[node.id]
+        # Hard links are one copy: an archived file could be damaged through the other name, and would count twice.
+        if wanted is Method.COPY and not source.archive and not node.archive:
+            return Method.LINK
+        return wanted
