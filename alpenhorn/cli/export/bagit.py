@@ -25,7 +25,7 @@ from alpenhorn.model.export import ExportFile
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.plan.bags import name_fault
 from alpenhorn.plan.limits import Limits
-from alpenhorn.plan.pulls import file_fault
+from alpenhorn.plan.paths import file_fault
 from alpenhorn.reasons import Code
 from alpenhorn.scan import names, topology
 from alpenhorn.scan.names import NamedRow
