@@ -25,6 +25,7 @@ from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.copies import became_good, file_facts, never_good, once_good, verified, with_evidence
 from alpenhorn.record.place import node_unmoved
 from alpenhorn.record.run import Run, events
+from alpenhorn.scan.digests import known_sha256
 
 STATE = {
     Verdict.GOOD: "Y",
@@ -93,15 +94,7 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult
         changed = [result.file.file_id for result in conclusive if result.verdict is Verdict.CHANGED]
         never_good(index, node.id, changed)
         # The same if only the SHA-256 sum differs: the one on record may be that of a forged copy.
-        never_good(
-            index,
-            node.id,
-            [
-                result.file.file_id
-                for result in conclusive
-                if result.verdict is Verdict.CORRUPT and code_of(result.error) == Code.COPY_SHA256_WRONG
-            ],
-        )
+        never_good(index, node.id, [result.file.file_id for result in conclusive if _collides(result)])
         succeeded(index, "check", [result.file.copy_id for result in conclusive])
         # A deletion that waited for the reading need not wait any longer.
         succeeded(index, "delete", [result.file.copy_id for result in good], Code.RELEASED_COPY_WRITTEN)
@@ -120,9 +113,9 @@ def _with_first_sha256(index: Index, results: Sequence[CheckResult]) -> list[Che
 
     These copies stay due, so that the next run compares them.
     """
-    read = [result for result in results if result.verdict is Verdict.GOOD and result.sha256]
-    if not read:
-        return list(results)
+    collided = [result.file for result in results if _collides(result)]
+    known = known_sha256(index, [file.file_id for file in collided])
+    outdated = {file.file_id for file in collided if known.get(file.file_id) != file.sha256}
     differ = digests.keep_first(
         index,
         [
@@ -132,14 +125,16 @@ def _with_first_sha256(index: Index, results: Sequence[CheckResult]) -> list[Che
                 (result.file.md5sum or "").lower(),
                 result.sha256,
             )
-            for result in read
+            for result in results
+            if result.verdict is Verdict.GOOD
         ],
     )
-    return [
-        result
-        for result in results
-        if result.verdict is not Verdict.GOOD or result.file.file_id not in differ
-    ]
+    return [result for result in results if result.file.file_id not in outdated | differ.keys()]
+
+
+def _collides(result: CheckResult) -> bool:
+    """Return whether only the SHA-256 sum shows that a copy is not the file."""
+    return result.verdict is Verdict.CORRUPT and code_of(result.error) == Code.COPY_SHA256_WRONG
 
 
 def _changed_or_corrupt(index: Index, node: NodeFact, results: Sequence[CheckResult]) -> list[CheckResult]:

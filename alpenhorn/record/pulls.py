@@ -65,7 +65,7 @@ def settle(
     Pulled files were verified against the length and MD5 sum at the start of the job.  If the index has other values
     now, the copy is suspect, and the request waits for its check.  The same applies if this run has lost the claim:
     the request is left to the run that took it over, which may have pulled the file to another node of the group.
-    And if another run has recorded another SHA-256 sum since.
+    A file is suspect, too, if another run has recorded another SHA-256 sum of it in the meantime.
 
     `silent`: requests whose source could not be reached; they get no failed attempt, as the back-off counts it.
 

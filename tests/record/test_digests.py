@@ -13,6 +13,7 @@ from alpenhorn.model.checks import CheckFile, CheckResult
 from alpenhorn.model.imports import ImportFile, ImportResult
 from alpenhorn.model.pulls import Method, PullFile, PullResult
 from alpenhorn.model.tasks import Verdict
+from alpenhorn.reasons import Code
 from alpenhorn.record import checks, imports, pulls
 from alpenhorn.record.copies import once_good, with_evidence
 from alpenhorn.record.digests import Content, keep_first
@@ -134,6 +135,21 @@ def test_a_check_that_lost_a_race_is_not_recorded_and_done_again(rows: Rows, run
     assert rows.state(file_id, "one") == "MY" and known(rows, file_id) == {file_id: ONE}
     checked(rows, run, copy_id, file_id, ONE)
     assert rows.state(file_id, "one") == "YY"
+
+
+def test_a_check_by_a_sum_that_a_user_has_replaced_since_is_not_recorded(rows: Rows, run: Run) -> None:
+    file_id = rows.file("a")
+    copy_id = rows.copy(file_id, "one", "MY")
+    keep(rows, Content(file_id, 10, MD5, ONE))
+    file = CheckFile(copy_id, file_id, "acq/a", 10, MD5, "M", sha256=TWO)
+    why = Code.COPY_SHA256_WRONG(found=ONE, expected=TWO)
+    result = CheckResult(file, Verdict.CORRUPT, error=why)
+    checks.settle(rows.index, run, rows.fact("one"), [result])
+    assert rows.state(file_id, "one") == "MY"
+    why = Code.COPY_SHA256_WRONG(found=TWO, expected=ONE)
+    result = CheckResult(file._replace(sha256=ONE), Verdict.CORRUPT, error=why)
+    checks.settle(rows.index, run, rows.fact("one"), [result])
+    assert rows.state(file_id, "one") == "XY"
 
 
 def test_a_check_by_outdated_values_records_no_sum(rows: Rows, run: Run) -> None:
