@@ -24,15 +24,6 @@ TABLES_OF_NODES = (
 )
 
 
-@pytest.fixture
-def three(archive):
-    """A field node, and the archive nodes old, safe and new."""
-    archive.node("field")
-    for name in ("old", "safe", "new"):
-        archive.node(name, archive=1)
-    return archive
-
-
 def unplug(archive, node="old"):
     """Leave an empty mount point; return where the disk is now."""
     aside = archive.base / f"{node}-aside"

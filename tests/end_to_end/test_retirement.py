@@ -15,15 +15,6 @@ from tests.fixtures.archive import WHEN, Archive, wait_for
 MANY = 2500
 
 
-@pytest.fixture
-def three(archive):
-    """A field node, and the archive nodes old, safe and new."""
-    archive.node("field")
-    for name in ("old", "safe", "new"):
-        archive.node(name, archive=1)
-    return archive
-
-
 def done(result, status=0):
     assert result.status == status, result
     return result.out
