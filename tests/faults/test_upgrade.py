@@ -110,7 +110,9 @@ class Upgrading:
             prefix += ["-e", f"inject={name}:signal=KILL:when={calls[: number + 1].count(name)}"]
             for again in (False, True):
                 status, said = self.run(*UPGRADE, f"dump{number}{again}", prefix=prefix)
-                assert status == -signal.SIGKILL or (again and status == 0), (status, said)
+                # How often the progress is written depends on the time, so one call may be missing at the end.
+                may_end = again or number == len(calls) - 1
+                assert status == -signal.SIGKILL or (may_end and status == 0), (status, said)
                 assert "Error" not in said, said
                 yield
             status, said = self.run(*UPGRADE, f"last{number}")
