@@ -12,6 +12,8 @@ from alpenhorn.scan.few_copies import FewCopies, load, part_name, row_name
 COLUMNS = ("name", "value", "at")
 # Seconds for which a run has a count for itself; it counts for less, unless a page takes that long.
 LEASE = 600.0
+# Seconds after which a count that is not complete begins anew.
+OUTDATED = 7 * 86_400.0
 
 
 def take(index: Index, required: int, policies: int, nodes: int) -> FewCopies | None:
@@ -27,8 +29,8 @@ def take(index: Index, required: int, policies: int, nodes: int) -> FewCopies | 
         # A longer lease is that of a wrong clock.
         if found is not None and 0 < found.until - now <= LEASE:
             return None
-        if found is None or not found.made_from(policies, nodes):
-            found = FewCopies(0, 0, policies, nodes)
+        if found is None or not found.made_from(policies, nodes) or not 0 <= now - found.began < OUTDATED:
+            found = FewCopies(0, 0, policies, nodes, began=now)
         _write(index, part_name(required), found._replace(until=now + LEASE))
         return found
 

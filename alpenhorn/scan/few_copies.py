@@ -32,8 +32,8 @@ class FewCopies(NamedTuple):
     """A complete count, or the sums of one that is under way.
 
     `at`: when it was completed, or continued; None if that is unknown.  `policies` and `nodes`: digests of all that it
-    depends on beside the files.  `place`: the last file of a count that is under way; `until`: the POSIX time until
-    which a run may still be busy with it.
+    depends on beside the files.  `place`: the last file of a count that is under way; `began`: when it began, and
+    `until`: until when a run may still be busy with it, both in POSIX seconds.
     """
 
     files: int
@@ -42,6 +42,7 @@ class FewCopies(NamedTuple):
     nodes: int
     at: datetime.datetime | None = None
     place: int = 0
+    began: float = 0.0
     until: float = 0.0
 
     def made_from(self, policies: int, nodes: int) -> bool:
@@ -68,8 +69,8 @@ def load(index: Index, name: str) -> FewCopies | None:
     except (ValueError, TypeError, RecursionError):
         return None
     numbers = (found.files, found.bytes, found.policies, found.nodes, found.place)
-    valid = all(type(one) is int and one >= 0 for one in numbers) and type(found.until) in (int, float)
-    return found if valid else None
+    valid = all(type(one) is int and one >= 0 for one in numbers)
+    return found if valid and {type(found.began), type(found.until)} <= {int, float} else None
 
 
 def policies_digest(policies: Iterable[Policy]) -> int:

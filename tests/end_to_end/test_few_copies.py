@@ -169,6 +169,14 @@ def test_a_count_goes_on_where_another_host_stopped(pair: Archive) -> None:
     assert counted(pair) == 50
     assert load(index, part_name(2)) is None
 
+    # Sums that are older than a week are not used.
+    pair.do("DELETE FROM sync_index WHERE name LIKE 'few copies%'")
+    values = {**part._asdict(), "files": 1000, "began": part.began - 8 * 86_400}
+    del values["at"]
+    pair.insert("sync_index", name=part_name(2), value=json.dumps(values), at=now_or(pair))
+    pair.synced(host="there")
+    assert counted(pair) == 50
+
 
 def test_two_runs_do_not_count_at_once(pair: Archive) -> None:
     pair.files(50, "one")
