@@ -29,6 +29,7 @@ from alpenhorn.reasons import Code, Why
 from alpenhorn.record import trash as record
 from alpenhorn.scan import trash as scan
 from alpenhorn.scan.imports import known
+from alpenhorn.scan.reconcile import restored
 
 BATCHES = 20  # in one job
 
@@ -74,7 +75,12 @@ class Trashes:
         names = {batch.name for batch in batches}
         recorded = set(scan.batches(context.index, node.id))
         record.emptied(context.index, node, sorted(recorded - names))
-        self._due[node.id] = found = due(batches, context.config.sync.trash, server_now, context.posix_now())
+        found = due(batches, context.config.sync.trash, server_now, context.posix_now())
+        if restored(context.index):
+            # The index is older than the disks: what was deleted since may be wanted once that is noticed.
+            found = Due((), found.future, (*found.expired, *found.kept))
+            self._emptying.add(node.id)
+        self._due[node.id] = found
         tasks = []
         if found.expired:
             self._emptying.add(node.id)
@@ -82,7 +88,7 @@ class Trashes:
                 self._task(node, EmptyJob(node, found.expired[i : i + BATCHES]), BATCHES * BATCH_FILES)
                 for i in range(0, len(found.expired), BATCHES)
             ]
-        elif lack_b := lacking_b(node, context.free_b.get(node.id)):
+        elif node.id not in self._emptying and (lack_b := lacking_b(node, context.free_b.get(node.id))):
             tasks = self._make_room(node, lack_b)
         new = [name for name in (*found.future, *found.kept) if name not in recorded]
         for i in range(0, max(len(new), len(found.future)), BATCHES):

@@ -243,8 +243,12 @@ def test_the_disk_is_the_evidence(nodes):
     (oldest / ACQ / "dir/0").rename(nodes.root("field") / ACQ / "dir/0")
     nodes.synced()
     assert nodes.copy(one, "field") == "YY" and rows(nodes) == [(0, 0)]
-    # Nobody knows the file that is left, but its time is over too.
+    # Nobody knows the file that is left, but its time is over too; while the index is older than the disks, it stays.
     aged(nodes, 15)
+    nodes.insert("sync_index", name="restored", value="older than disk")
+    nodes.sync()
+    assert len(kept(nodes)) == 1
+    nodes.do("DELETE FROM sync_index WHERE name = 'restored'")
     nodes.synced()
     assert batches(nodes) == [] and rows(nodes) == []
     assert nodes.copy(three, "field") == "YY" and nodes.violations() == []
