@@ -36,6 +36,7 @@ from alpenhorn.record import trash as record
 from alpenhorn.scan import trash as scan
 from alpenhorn.scan.deletions import read
 from alpenhorn.scan.imports import known
+from alpenhorn.scan.reconcile import restored
 
 BATCHES = 20  # in one job
 
@@ -113,6 +114,10 @@ class Trashes:
         recorded = set(scan.batches(context.index, node.id))
         record.emptied(context.index, node, sorted(recorded - names))
         found = due(batches, context.config.sync.trash, server_now, context.posix_now())
+        if restored(context.index):
+            # The index is older than the disks: what was deleted since may be wanted once that is noticed.
+            found = Due((), found.future, (*found.expired, *found.kept))
+            self._emptying.add(node.id)
         new = [name for name in (*found.expired, *found.future, *found.kept) if name not in recorded]
         for i in range(0, max(len(new), len(found.future)), BATCHES):
             some, future = tuple(new[i : i + BATCHES]), found.future[i : i + BATCHES]
@@ -123,7 +128,7 @@ class Trashes:
         if found.expired:
             self._emptying.add(node.id)
             yield from self._expired(node, found.expired)
-        elif lack_b := lacking_b(node, context.free_b.get(node.id)):
+        elif node.id not in self._emptying and (lack_b := lacking_b(node, context.free_b.get(node.id))):
             yield self._make_room(node, lack_b)
 
     def _expired(self, node: NodeFact, batches: Sequence[str]) -> Iterator[list[Task]]:
