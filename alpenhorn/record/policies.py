@@ -6,11 +6,14 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
+from alpenhorn.index.selections import SelectionPart
 from alpenhorn.index.times import moment
 from alpenhorn.model.policies import Destinations, PolicyRequest
 from alpenhorn.plan.filing import requests_of_page
 from alpenhorn.reasons import Code, Why
+from alpenhorn.record.priorities import give
 from alpenhorn.record.requests import create
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan import policy_files
@@ -80,6 +83,25 @@ def keep_progress(index: Index, key: str, sweep: Sweep) -> None:
     index.retry(lambda: index.execute(sql, (key, *values)))
 
 
+def _give_priorities(index: Index, policies: Policies, found: Sequence[PolicyRequest], highest: int) -> None:
+    """Give the new requests, those above an id, the priorities of their policies."""
+    priorities = {policy.name: policy.priority for policy in policies.every}
+    alike: dict[tuple[int, int], list[int]] = {}
+    for one in found:
+        if priorities[one.policy]:
+            alike.setdefault((priorities[one.policy], one.group_to), []).append(one.file_id)
+    for (priority, group_to), file_ids in alike.items():
+        parts = [
+            SelectionPart(
+                "FROM archivefilecopyrequest r WHERE r.completed = 0 AND r.cancelled = 0 AND r.id > ?"
+                f" AND +r.group_to_id = ? AND +r.file_id IN ({marks})",
+                (highest, group_to, *some),
+            )
+            for marks, some in in_chunks(file_ids)
+        ]
+        give(index, parts, priority)
+
+
 def request(
     index: Index,
     run: Run,
@@ -100,7 +122,9 @@ def request(
         index.execute(sql, ("policy requests", str(run.id), run.now()))
         rows = policy_files.named(index, files)
         found = requests_of_page(policy_files.whole(index, rows, index.now()), policies.of, to)
+        highest = index.value("SELECT MAX(id) FROM archivefilecopyrequest") or 0
         create(index, ((one.file_id, one.group_to, one.node_from) for one in found), run.now())
+        _give_priorities(index, policies, found, highest)
         why = {
             (one.policy, one.group_to): Code.POLICY_REQUEST(
                 name=one.policy, group=group_names.get(one.group_to, "?")

@@ -14,6 +14,7 @@ from alpenhorn.record import run as runs
 from alpenhorn.record.policies import Sweep, keep_progress, progress, request
 from alpenhorn.scan import topology
 from alpenhorn.scan.policies import Policies
+from alpenhorn.scan.priorities import last_change
 from tests.fixtures.rows import HERE, THERE, WHEN, Rows
 
 TWO = Policies([Policy(1, "two", 2, 1, 0, 0)])
@@ -89,6 +90,27 @@ def test_requests_have_the_policy_as_their_reason_and_fill_a_node_no_further(row
     ]
     again = request(rows.index, run, files, TWO, destinations(rows.index, HERE, room=0), {})
     assert again == []
+
+
+def test_requests_have_the_priority_of_their_policy(rows: Rows) -> None:
+    by_hand = rows.request(rows.file("by hand"), group="two")
+    files = {priority: rows.file(f"acq of {priority}") for priority in (0, 5, -1)}
+    run = rows.begin()
+    to = destinations(rows.index, HERE)
+    for priority, file_id in files.items():
+        rows.copy(file_id, "one", "YY")
+        policies = Policies([TWO.every[0]._replace(priority=priority)])
+        before = last_change(rows.index)
+        assert len(request(rows.index, run, [file_id], policies, to, {})) == 1
+        # Runs in progress notice it.
+        assert (last_change(rows.index) == before) is (priority == 0)
+    found = rows.all(
+        "SELECT r.file_id, p.priority FROM sync_priority p JOIN archivefilecopyrequest r ON r.id = p.request_id"
+        " AND r.group_to_id = p.group_id AND r.id <> ? ORDER BY r.file_id",
+        by_hand,
+    )
+    assert found == [(files[5], 5), (files[-1], -1)]
+    assert rows.all("SELECT COUNT(*) FROM sync_priority") == [(2,)]
 
 
 def test_a_comparison_looks_at_every_file_although_the_policies_change_on_the_way() -> None:
