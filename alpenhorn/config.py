@@ -72,7 +72,8 @@ class Sync(NamedTuple):
 
     `time_limit`, `import_settle`: seconds; `time_limit` None for no limit.  `remind_after`: seconds until a
     lasting condition is reported again, 0 for every run.  `stuck_after`: seconds until other runs report a
-    run that still holds nodes.  `trash`: seconds for which deleted files stay in the trash of their node, 0 for none.
+    run that still holds nodes.  `trash`: seconds for which deleted files stay in the trash of their node; 0:
+    none do, and the trash is emptied; None: none do, and what is in the trash stays until room is needed.
     `sha256`: compute SHA-256 sums beside MD5 sums.
 
     For deletions: `keeper_seen_within`: maximum seconds since a node was last found in order; `trust_unseen`:
@@ -93,7 +94,7 @@ class Sync(NamedTuple):
     delete_evidence: str = "index"
     remind_after: float = 86_400.0
     stuck_after: float = 6 * 3600.0
-    trash: float = 0.0
+    trash: float | None = None
     sha256: bool = False
 
 

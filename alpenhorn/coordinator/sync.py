@@ -454,7 +454,7 @@ class _Session:
         """
         nodes = [io.node for io in context.ios.values()]
         tape = any(isinstance(io, TapeNode) for io in context.ios.values())
-        keeps_trash = self.config.sync.trash > 0
+        keeps_trash = bool(self.config.sync.trash)
         place = Place(nodes, list(context.groups), tape, any(context.trash.values()), keeps_trash)
         wanted = [work for work in WORK if self.asked.wants(work.name)]
         there = [work for work in wanted if load(work.pending)(self.index, place)]

@@ -21,8 +21,9 @@ class Due(NamedTuple):
     kept: tuple[str, ...]
 
 
-def due(batches: Iterable[TrashBatch], keep: float, server_now: float, host_now: float) -> Due:
-    """Divide batches by their age.  `keep`: seconds, 0 to keep nothing; the other times are POSIX seconds.
+def due(batches: Iterable[TrashBatch], keep: float | None, server_now: float, host_now: float) -> Due:
+    """Divide batches by their age.  `keep`: seconds, 0 to keep nothing, None to keep all; the other times are POSIX
+    seconds.
 
     The age is the lesser one of two: since the time in the name, by the server's clock, and since the last change of
     the directory, by that of this host.  So one wrong clock deletes nothing too early.  A date in the future says
@@ -34,11 +35,11 @@ def due(batches: Iterable[TrashBatch], keep: float, server_now: float, host_now:
         if deleted is None:
             continue
         ages = [age for age in (server_now - deleted, host_now - batch.modified) if age >= 0]
-        if not keep:
+        if keep == 0:
             expired.append(batch.name)
         elif not ages:
             future.append(batch.name)
-        elif min(ages) >= keep:
+        elif keep is not None and min(ages) >= keep:
             expired.append(batch.name)
         else:
             kept.append(batch.name)

@@ -297,10 +297,16 @@ def test_a_shorter_time_or_none_empties_the_trash(nodes):
     assert "in the trash for longer" in nodes.run("plan").out
     nodes.synced()
     assert kept(nodes) == [f"{ACQ}/dir/1"]
+    # On a host where it is not set, it stays, as on a disk that is carried there.
     nodes.configure()
+    aged(nodes, 1000)
+    nodes.synced()
+    assert kept(nodes) == [f"{ACQ}/dir/1"] and rows(nodes) == [(two, 0)]
+    nodes.configure(sync={"trash": "0"})
     nodes.synced()
     assert batches(nodes) == [] and rows(nodes) == []
     # Without a trash, a deletion is what it was.
+    nodes.configure()
     release(nodes, nodes.ids[2])
     nodes.synced()
     assert nodes.tree("field") == {} and rows(nodes) == [] and batches(nodes) == []
