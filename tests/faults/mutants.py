@@ -36,12 +36,7 @@ def retired() -> None:
     """Copies on retired nodes also count."""
     from alpenhorn.scan import keepers
 
-    right = keepers._why_uncounted
-
-    def unfit(node, *rest):
-        return right(node._replace(retired=False), *rest)
-
-    patch(keepers, "_why_uncounted", unfit)
+    patch(keepers, "_RETIRED", "")
 
 
 def exchanged() -> None:
