@@ -58,6 +58,7 @@ VALUES = {
 PROSE = {
     "daemon", "every", "has", "identity", "manifest", "must", "needs", "never", "on", "serves", "-vv", "writable",
     "{shape}",
+    "{__version__}",
     '{__version__}"',
 }  # fmt: skip
 

@@ -102,8 +102,8 @@ def test_an_unknown_kind_of_work_brings_similar_ones(archive: Archive) -> None:
     assert archive.fails(2, "plan", "--only", "pull,import").endswith(
         "; give --only for each: --only pull --only import\n"
     )
-    assert archive.fails(2, "plan", "--only", "zzz").endswith("'pull'.\n")
-    assert archive.fails(2, "plan", "--only", ",").endswith("'pull'.\n")
+    assert archive.fails(2, "plan", "--only", "zzz").endswith("'pull', 'trash'.\n")
+    assert archive.fails(2, "plan", "--only", ",").endswith("'pull', 'trash'.\n")
 
 
 @pytest.mark.parametrize(

@@ -145,12 +145,11 @@ def _missing(app: App, acq: NamedRow, rows: Sequence[ExportRow], of: int, chosen
     """Return the message about files without a good copy on the nodes that may be used."""
     where = f"on {', '.join(chosen)}" if chosen else f"on an active node of host {app.host}"
     shown = "; ".join(f"{acq.name}/{row.name} ({_elsewhere(app.index, row)})" for row in rows[:NAMED])
-    first = quote(f"{acq.name}/{rows[0].name}")
+    first = f"{acq.name}/{rows[0].name}"
     return (
         f"acquisition {acq.name}: {len(rows)} of {output.count(of, 'file')} without a good copy {where}:"
-        f" {shown}{_more(len(rows))}; nothing was written; to copy a file to a group here: alpenhorn file sync {first}"
-        " --from NODE --to GROUP; to see all copies: alpenhorn file find --acq"
-        f" {quote(acq.name)}"
+        f" {shown}{_more(len(rows))}; nothing was written; to copy a file to a group here: alpenhorn file sync"
+        f" {quote(first)} --from NODE --to GROUP; to see all copies: alpenhorn file find --acq {quote(acq.name)}"
     )
 
 

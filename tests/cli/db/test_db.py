@@ -217,7 +217,7 @@ def test_upgrade_of_an_unknown_release_or_a_newer_version_is_refused(index_url: 
     assert unknown.returncode == 3
     assert "tables of an unknown release (has no column storagegroup.notes)" in unknown.stderr
     index = Index.open(index_url)
-    index.execute("UPDATE dataindexversion SET version = 9 WHERE component = 'sync'")
+    index.execute("UPDATE dataindexversion SET version = 9999 WHERE component = 'sync'")
     index.close()
     newer = db(index_url, "upgrade", "--force")
     assert newer.returncode == 3 and "install a newer alpenhorn" in newer.stderr
