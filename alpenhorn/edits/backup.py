@@ -6,11 +6,9 @@ from datetime import datetime
 from pathlib import Path
 
 from alpenhorn.index.connection import Index
-
-COLUMNS = ("name", "value", "at")
+from alpenhorn.record.index_values import remember
 
 
 def made(index: Index, path: Path, at: datetime) -> None:
     """Record a verified backup, so that `status` shows it on every host."""
-    sql = index.upsert("sync_index", COLUMNS, COLUMNS[:1], COLUMNS[1:])
-    index.retry(lambda: index.execute(sql, ("backup", str(path), at)))
+    index.retry(lambda: remember(index, "backup", str(path), at))

@@ -10,6 +10,7 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.listings import history
 from alpenhorn.listings.history import Old
+from alpenhorn.record.index_values import remember
 from alpenhorn.scan.media import PRUNED
 
 PIECE = 2000  # rows in one transaction
@@ -40,13 +41,9 @@ def prune(index: Index, before: datetime, progress: Callable[[int], None] = lamb
 
 
 def _note_pruned(index: Index, highest: int) -> None:
-    columns = ("name", "value", "at")
     before = index.value("SELECT value FROM sync_index WHERE name = ?", (PRUNED,))
     value = max(highest, int(before or 0))
-    index.execute(
-        index.upsert("sync_index", columns, ("name",), columns[1:]),
-        (PRUNED, str(value), index.now().replace(microsecond=0)),
-    )
+    remember(index, PRUNED, str(value), index.now().replace(microsecond=0))
 
 
 def _remove(index: Index, table: str, ids: Sequence[int]) -> int:

@@ -25,6 +25,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.retirement import PendingRequest, Retirement, RetiringCopy, RetiringFile
 from alpenhorn.plan.retirement import RetirementDecision, RetirementPlanner
 from alpenhorn.reasons import Code, Reason, Why, code_of
+from alpenhorn.record.index_values import remember
 from alpenhorn.record.requests import create
 from alpenhorn.record.run import EVENT, FORMAT
 from alpenhorn.scan import retirements as scan
@@ -283,11 +284,7 @@ class Comparison:
         )
         if len(remembered.stuck or ()) > MOST_STUCK:
             remembered = remembered._replace(stuck=None)
-        columns = ("name", "value", "at")
-        self.index.execute(
-            self.index.upsert("sync_index", columns, columns[:1], columns[1:]),
-            (scan.row_name(self.node.id), json.dumps(remembered._asdict()), self.now),
-        )
+        remember(self.index, scan.row_name(self.node.id), json.dumps(remembered._asdict()), self.now)
 
 
 def _is_retired(index: Index, node_id: int) -> bool:

@@ -6,10 +6,10 @@ import json
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
+from alpenhorn.record.index_values import COLUMNS, remember
 from alpenhorn.record.run import FORMAT
 from alpenhorn.scan.few_copies import FewCopies, load, part_name, row_name
 
-COLUMNS = ("name", "value", "at")
 # Seconds for which a run has a count for itself; it counts for less, unless a page takes that long.
 LEASE = 600.0
 # Seconds after which a count that is not complete begins anew.
@@ -55,10 +55,7 @@ def complete(index: Index, required: int, sums: FewCopies) -> None:
 def _write(index: Index, name: str, count: FewCopies) -> None:
     values = count._asdict()
     del values["at"]
-    index.execute(
-        index.upsert("sync_index", COLUMNS, COLUMNS[:1], COLUMNS[1:]),
-        (name, json.dumps(values), _shown(index)),
-    )
+    remember(index, name, json.dumps(values), _shown(index))
 
 
 def _shown(index: Index) -> str:

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from alpenhorn.index.connection import Index
+from alpenhorn.record.index_values import remember
 from alpenhorn.record.run import Run
 from alpenhorn.scan.inodes import FEW, row_name
-
-COLUMNS = ("name", "value", "at")
 
 
 def note(index: Index, run: Run, free: Mapping[int, int | None]) -> None:
     """Record the free inodes, by node id, of nodes that have few; write nothing for others."""
     now = run.now()
-    few = [
-        (row_name(node_id), str(left), now)
-        for node_id, left in free.items()
-        if left is not None and left < FEW
-    ]
+    few = {node_id: left for node_id, left in free.items() if left is not None and left < FEW}
+
+    def work() -> None:
+        for node_id, left in few.items():
+            remember(index, row_name(node_id), str(left), now)
+
     if few:
-        sql = index.upsert("sync_index", COLUMNS, COLUMNS[:1], COLUMNS[1:])
-        index.retry(lambda: index.executemany(sql, few))
+        index.retry(work)

@@ -9,6 +9,7 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model.nodes import Identity, NodeFact
 from alpenhorn.reasons import Reason, code_of
+from alpenhorn.record.index_values import COLUMNS, remember
 from alpenhorn.record.run import Run
 from alpenhorn.scan.media import IDENTITY, RESTORED
 
@@ -20,9 +21,7 @@ def ensure_identity(index: Index, proposed: str) -> str:
     """Return the random id of the index; set it to `proposed` if there is none."""
 
     def work() -> str:
-        index.execute(
-            index.insert_ignore("sync_index", ("name", "value", "at")), (IDENTITY, proposed, _now(index))
-        )
+        index.execute(index.insert_ignore("sync_index", COLUMNS), (IDENTITY, proposed, _now(index)))
         return str(index.value("SELECT value FROM sync_index WHERE name = ?", (IDENTITY,)))
 
     return index.retry(work)
@@ -47,10 +46,7 @@ def take_over(
             "the disks belong to another index, but runs on this index have already used other disks; start with a new"
             " index"
         )
-    columns = ("name", "value", "at")
-    index.execute(
-        index.upsert("sync_index", columns, ("name",), columns[1:]), (IDENTITY, index_id, _now(index))
-    )
+    remember(index, IDENTITY, index_id, _now(index))
     for number, host in runs:
         index.execute(
             index.insert_ignore(
@@ -182,10 +178,7 @@ def restored(index: Index, why: str) -> None:
     """Record that the index is older than a disk: suspend deletions, and require all nodes to be seen again."""
 
     def work() -> None:
-        columns = ("name", "value", "at")
-        index.execute(
-            index.upsert("sync_index", columns, ("name",), columns[1:]), (RESTORED, why, _now(index))
-        )
+        remember(index, RESTORED, why, _now(index))
         index.execute("UPDATE sync_medium SET seen = NULL")
 
     index.retry(work)

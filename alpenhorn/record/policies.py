@@ -13,13 +13,12 @@ from alpenhorn.index.times import moment
 from alpenhorn.model.policies import Destinations, PolicyRequest
 from alpenhorn.plan.filing import requests_of_page
 from alpenhorn.reasons import Code, Why
+from alpenhorn.record.index_values import remember
 from alpenhorn.record.priorities import give
 from alpenhorn.record.requests import create
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan import policy_files
 from alpenhorn.scan.policies import Policies
-
-LOCK = ("name", "value", "at")
 
 
 class Sweep(NamedTuple):
@@ -118,8 +117,7 @@ def request(
     def work() -> list[PolicyRequest]:
         # A row that every such transaction changes: a lock on one server, and a conflict between those of a Galera
         # cluster.  It is the first statement, since rows that are read before a lock is granted may be outdated.
-        sql = index.upsert("sync_index", LOCK, LOCK[:1], LOCK[1:])
-        index.execute(sql, ("policy requests", str(run.id), run.now()))
+        remember(index, "policy requests", str(run.id), run.now())
         rows = policy_files.named(index, files)
         found = requests_of_page(policy_files.whole(index, rows, index.now()), policies.of, to)
         highest = index.value("SELECT MAX(id) FROM archivefilecopyrequest") or 0

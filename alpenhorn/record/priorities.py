@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.selections import SelectionPart
+from alpenhorn.record.index_values import remember
 from alpenhorn.scan.priorities import CHANGED
 
 COLUMNS = ("request_id", "group_id", "priority")
@@ -44,11 +45,7 @@ def give(index: Index, parts: Iterable[SelectionPart], priority: int) -> int:
                 f"DELETE FROM sync_priority WHERE request_id IN (SELECT r.id {part.sql})", part.values
             )
     if found:
-        columns = ("name", "value", "at")
-        index.execute(
-            index.upsert("sync_index", columns, columns[:1], columns[1:]),
-            (CHANGED, secrets.token_hex(8), index.now().replace(microsecond=0)),
-        )
+        remember(index, CHANGED, secrets.token_hex(8), index.now().replace(microsecond=0))
     return found
 
 
