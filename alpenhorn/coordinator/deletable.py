@@ -11,6 +11,7 @@ from alpenhorn.model.deletions import DeletionFact, Evidence
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.plan import brake
 from alpenhorn.plan.deletions import decide, enough, freed_b, lacking_b
+from alpenhorn.plan.space import Space
 from alpenhorn.reasons import Reason, Why
 from alpenhorn.scan import deletions as scan
 
@@ -27,6 +28,13 @@ class DeletionPage(NamedTuple):
 def evidence(sync: Sync, absent: Mapping[int, Reason]) -> Evidence:
     """Return the settings of this host's deletions.  `absent`: nodes that do not answer, with reasons."""
     return Evidence(sync.archive_copy_count, sync.keeper_seen_within, sync.trust_unseen, absent)
+
+
+def free_with_trash_b(node: NodeFact, free_b: int | None, space: Space) -> int | None:
+    """Return the free bytes of a node; if they are too few, with those in its trash, which is emptied first."""
+    if free_b is None or lacking_b(node, free_b) <= 0:
+        return free_b
+    return free_b + space.trash_b(node.id)
 
 
 class Deletable:

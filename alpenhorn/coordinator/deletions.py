@@ -11,14 +11,14 @@ import time
 from collections.abc import Iterator
 
 from alpenhorn.coordinator.context import Context
-from alpenhorn.coordinator.deletable import Deletable, DeletionPage, apply_limit, evidence
+from alpenhorn.coordinator.deletable import Deletable, DeletionPage, apply_limit, evidence, free_with_trash_b
 from alpenhorn.coordinator.report import file_label
 from alpenhorn.model.copies import HasFile, WantsFile
 from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult, DeletionFact
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Blame, Done, Fate, Task, TaskKind, Verdict
 from alpenhorn.plan.batches import delete_task, delete_tasks
-from alpenhorn.plan.deletions import keepers, lacking_b, row_fault, spare_keepers
+from alpenhorn.plan.deletions import keepers, row_fault, spare_keepers
 from alpenhorn.reasons import Code, Reason, about, code_of, headed
 from alpenhorn.record import deletions
 from alpenhorn.record.claims import LEASE
@@ -173,18 +173,11 @@ class Deletions:
             context.index,
             node,
             evidence(context.config.sync, context.gone),
-            self._free_b(node),
+            free_with_trash_b(node, context.free_b.get(node.id), context.space),
             context.posix_now(),
             context.run.id,
             make_room=node.id not in context.whole.relieved,
         )
-
-    def _free_b(self, node: NodeFact) -> int | None:
-        """Return the free bytes of a node; if they are too few, with those in its trash, which is emptied first."""
-        free_b = self.context.free_b.get(node.id)
-        if free_b is None or not self.context.trash.get(node.id) or lacking_b(node, free_b) <= 0:
-            return free_b
-        return free_b + self.context.space.trash_b(node.id)
 
     def _claim(self, work: _Work, wanted: list[DeletionFact]) -> tuple[bool, list[DeletionFact]]:
         """Claim copies within the limit; return whether the node is an archive node, and the copies as before."""

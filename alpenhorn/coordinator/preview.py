@@ -12,7 +12,7 @@ from alpenhorn.config import Config
 from alpenhorn.coordinator import media
 from alpenhorn.coordinator import nodes as node_steps
 from alpenhorn.coordinator.checks import due_pages
-from alpenhorn.coordinator.deletable import Deletable, apply_limit, evidence
+from alpenhorn.coordinator.deletable import Deletable, apply_limit, evidence, free_with_trash_b
 from alpenhorn.coordinator.planning import group_ios, hold_back, make_planner, open_inodes, open_space
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.coordinator.tape import preview
@@ -26,7 +26,6 @@ from alpenhorn.model.nodes import MARKER, NodeFact, ProbeOutcome, TrashBatch
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.checks import CheckPlan
 from alpenhorn.plan.checks import choose as choose_checks
-from alpenhorn.plan.deletions import lacking_b
 from alpenhorn.plan.pulls import PullPlanner
 from alpenhorn.plan.sources import Troubles
 from alpenhorn.reasons import Code, Reason
@@ -274,9 +273,7 @@ def deletions(here: Preview) -> Iterator[Item]:
     config, found = here.config.sync, here.found
     relied_on = evidence(config, found.planner.troubles.absent)
     for node in found.workable:
-        free_b = found.free_b[node.id]
-        if free_b is not None and lacking_b(node, free_b) > 0:
-            free_b += found.planner.space.trash_b(node.id)
+        free_b = free_with_trash_b(node, found.free_b[node.id], found.planner.space)
         chosen, counted = (Deletable(here.index, node, relied_on, free_b, here.now, NO_RUN) for _ in range(2))
         unlimited = here.asked.allow_mass_delete or node.releases or not chosen
         braked = "" if unlimited else apply_limit(counted, config, 0).line

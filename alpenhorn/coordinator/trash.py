@@ -30,7 +30,8 @@ from alpenhorn.model.trash import (
 )
 from alpenhorn.plan.batches import BATCH_FILES
 from alpenhorn.plan.imports import possible_names
-from alpenhorn.plan.trash import Due, due, lacking_b, may_go
+from alpenhorn.plan.space import below_min_avail_b
+from alpenhorn.plan.trash import Due, due, may_go
 from alpenhorn.reasons import Code, Why
 from alpenhorn.record import trash as record
 from alpenhorn.scan import trash as scan
@@ -123,12 +124,14 @@ class Trashes:
             some, future = tuple(new[i : i + BATCHES]), found.future[i : i + BATCHES]
             yield [self._task(node, LookIntoTrashJob(node, some, future), BATCHES * BATCH_FILES)]
         self._due[node.id] = found = Due(
-            *(tuple(name for name in names if name in recorded) for names in found)
+            *(tuple(name for name in some if name in recorded) for some in found)
         )
         if found.expired:
             self._emptying.add(node.id)
             yield from self._expired(node, found.expired)
-        elif node.id not in self._emptying and (lack_b := lacking_b(node, context.free_b.get(node.id))):
+        elif node.id not in self._emptying and (
+            lack_b := below_min_avail_b(node, context.free_b.get(node.id))
+        ):
             yield self._make_room(node, lack_b)
 
     def _expired(self, node: NodeFact, batches: Sequence[str]) -> Iterator[list[Task]]:
@@ -165,16 +168,16 @@ class Trashes:
 
     def _make_room(self, node: NodeFact, room_b: float) -> list[Task]:
         """Return the task that deletes the oldest batches until there is room."""
-        due_ = self._due[node.id]
+        found = self._due[node.id]
         batches: dict[str, frozenset[str]] = {}
         free_b = 0
-        for batch in due_.kept + due_.future:
+        for batch in found.kept + found.future:
             if free_b >= room_b:
                 break
-            found = self._needed(node, batch)
-            if found.others:
-                batches[batch] = found.paths
-                free_b += found.others_b
+            files = self._needed(node, batch)
+            if files.others:
+                batches[batch] = files.paths
+                free_b += files.others_b
         if not batches:
             return []
         self._emptying.add(node.id)

@@ -24,10 +24,11 @@ from collections.abc import Iterable
 
 from alpenhorn.model.copies import HasFile, WantsFile
 from alpenhorn.model.deletions import DeletionFact
-from alpenhorn.model.nodes import GIB, NodeFact
+from alpenhorn.model.nodes import NodeFact
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.paths import unsafe
 from alpenhorn.plan.policies import lack, shown, spare
+from alpenhorn.plan.space import below_min_avail_b
 from alpenhorn.reasons import Code, Reason, Why, within
 
 MOST_SHOWN = 3  # copies that do not count, each with its reason
@@ -150,12 +151,8 @@ def reason(fact: DeletionFact) -> Reason:
 
 
 def lacking_b(node: NodeFact, free_b: int | None) -> float:
-    """Return the bytes that a node lacks to have min_avail_gb free; 0 if its free space is unknown."""
-    if free_b is None or node.archive:
-        return 0.0
-    # A limit of NaN must not delete anything, and every comparison with it is false.
-    lack_b = node.min_avail_gb * GIB - free_b
-    return lack_b if lack_b > 0 else 0.0
+    """Return the bytes that a node lacks and that deletions must free; 0 for archive nodes, which keep their copies."""
+    return 0.0 if node.archive else below_min_avail_b(node, free_b)
 
 
 def freed_b(fact: DeletionFact) -> int:

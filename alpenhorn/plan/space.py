@@ -9,6 +9,15 @@ from alpenhorn.model.nodes import GIB, NodeFact
 from alpenhorn.reasons import Code
 
 
+def below_min_avail_b(node: NodeFact, free_b: int | None) -> float:
+    """Return the bytes that a node lacks to have min_avail_gb free; 0 if its free space is unknown."""
+    if free_b is None:
+        return 0.0
+    # A limit of NaN must not delete anything, and every comparison with it is false.
+    lack_b = node.min_avail_gb * GIB - free_b
+    return lack_b if lack_b > 0 else 0.0
+
+
 class _Room:
     """The account of one node.
 

@@ -1,4 +1,4 @@
-"""Rules for the trash of nodes: which batches are due, what may be deleted, and how much room is wanted."""
+"""Rules for the trash of nodes: which batches are due, and what may be deleted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from alpenhorn.model.deletions import DeletionFact
-from alpenhorn.model.nodes import GIB, NodeFact, TrashBatch
+from alpenhorn.model.nodes import TrashBatch
 from alpenhorn.model.trash import deleted_at
 from alpenhorn.plan.deletions import spare_keepers
 
@@ -53,11 +53,3 @@ def may_go(fact: DeletionFact, archive: bool, minimum: int) -> bool:
     been lost since.  `fact`: the deleted copy; `archive`, `minimum`: see `alpenhorn.plan.deletions.decide`.
     """
     return not fact.restored and spare_keepers(fact, archive, minimum) >= 0
-
-
-def lacking_b(node: NodeFact, free_b: int | None) -> float:
-    """Return the bytes that a node lacks to have min_avail_gb free; 0 if its free space is unknown."""
-    if free_b is None:
-        return 0.0
-    lack_b = node.min_avail_gb * GIB - free_b
-    return lack_b if lack_b > 0 else 0.0  # a limit of NaN must not delete anything

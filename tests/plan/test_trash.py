@@ -6,7 +6,8 @@ import pytest
 
 from alpenhorn.model.nodes import TrashBatch
 from alpenhorn.plan.space import Space
-from alpenhorn.plan.trash import due, lacking_b
+from alpenhorn.plan.space import below_min_avail_b
+from alpenhorn.plan.trash import due
 from alpenhorn.reasons import Code
 from tests.plan.facts import node
 
@@ -39,9 +40,13 @@ def test_without_a_trash_everything_is_due_and_the_oldest_first() -> None:
 
 
 def test_room_is_lacking_below_min_avail_on_archive_nodes_too() -> None:
-    assert lacking_b(node(archive=True, min_avail_gb=2.0), 2**30) == 2**30
-    assert lacking_b(node(min_avail_gb=2.0), 2**32) == 0 == lacking_b(node(min_avail_gb=2.0), None)
-    assert lacking_b(node(min_avail_gb=float("nan")), 0) == 0
+    assert below_min_avail_b(node(archive=True, min_avail_gb=2.0), 2**30) == 2**30
+    assert (
+        below_min_avail_b(node(min_avail_gb=2.0), 2**32)
+        == 0
+        == below_min_avail_b(node(min_avail_gb=2.0), None)
+    )
+    assert below_min_avail_b(node(min_avail_gb=float("nan")), 0) == 0
 
 
 def test_space_in_the_trash_is_refused_first_and_asked_for_as_much_as_is_lacking() -> None:
