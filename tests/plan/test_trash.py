@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alpenhorn.model.nodes import TrashBatch
-from alpenhorn.plan.space import Space
-from alpenhorn.plan.space import below_min_avail_b
+from alpenhorn.plan.space import Space, below_min_avail_b
 from alpenhorn.plan.trash import due
 from alpenhorn.reasons import Code
 from tests.plan.facts import node
