@@ -78,7 +78,8 @@ class Trashes:
         self._tasks = self._all_tasks()
 
     def feed(self) -> list[Task]:
-        return next(self._tasks, None) or self._room_for_pulls()
+        # Without tasks, the round ends; a node without any must not hide those after it.
+        return next((tasks for tasks in self._tasks if tasks), None) or self._room_for_pulls()
 
     def _all_tasks(self) -> Iterator[list[Task]]:
         context = self.context

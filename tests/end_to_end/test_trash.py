@@ -341,6 +341,21 @@ def test_what_may_be_among_too_few_copies_stays_until_it_is_brought_back(nodes, 
     assert kept(nodes) == [] and nodes.violations() == []
 
 
+def test_a_node_without_work_keeps_no_other_from_it(nodes):
+    """The first node has only a file that is there again, so its trash has nothing to do for a worker."""
+    one = nodes.ids[0]
+    nodes.node("field2")
+    two = nodes.file(f"{ACQ}/dir/9", None, "field2", "safe1", "safe2")
+    release(nodes, two, node="field2")
+    deleted(nodes, one)
+    assert nodes.copy(two, "field2") == "NN"
+    for node in ("field", "field2"):
+        assert nodes.run("node", "undelete", node, "--force").status == 0
+    nodes.set_copy(one, "field", "YY")
+    nodes.sync("--only", "trash")
+    assert nodes.copy(two, "field2") == "MY"
+
+
 def test_nothing_goes_while_the_nodes_of_the_other_copies_do_not_count(nodes):
     one = nodes.ids[0]
     deleted(nodes, one)
