@@ -6,6 +6,7 @@ from shlex import quote
 from typing import NamedTuple
 
 from alpenhorn.cli.app import App
+from alpenhorn.cli.here import require_here
 from alpenhorn.cli.long_work import LongWork
 from alpenhorn.coordinator.one_copy import read_copy
 from alpenhorn.edits.files import AcceptedCopy
@@ -86,13 +87,7 @@ def read(app: App, file: FileName, node_name: str, force: bool) -> CopyContent:
 
 def _node(app: App, name: str) -> NodeFact:
     node = topology.load(app.index).nodes[names.node(app.index, name).id]
-    if node.host != app.host:
-        where = f"on host {node.host}; run this command there" if node.host else "not on any host"
-        raise Refused(f"node {name}: {where}; nothing was changed")
-    if not node.active:
-        raise Refused(
-            f"node {name}: not active; nothing was changed; first run: alpenhorn node activate {quote(name)}"
-        )
+    require_here(node, app.host, "nothing was changed")
     return node
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -30,26 +30,28 @@ class_option = click.option(
 acq_option = names_option(ACQ, "Only files of acquisition ACQ")
 
 
-OPPOSITE = {"check": "force", "force": "check"}
+_OPPOSITE = {"check": "force", "force": "check"}
 
 
-def not_both(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
+def _not_both(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
     """Refuse --check with --force: the option that comes last sees the other one."""
-    if value and context.params.get(OPPOSITE[str(parameter.name)]):
+    if value and context.params.get(_OPPOSITE[str(parameter.name)]):
         raise click.UsageError("--check and --force cannot be used together", context)
     return value
 
 
-check_option = click.option(
-    "-n",
-    "--dry-run",
-    "--check",
-    "check",
-    is_flag=True,
-    callback=not_both,
-    help="Only show what would be done.",
-)
-force_option = click.option("--force", is_flag=True, callback=not_both, help="Do not ask for confirmation.")
+def check_with_help(text: str) -> Callable[[CommandFunction], CommandFunction]:
+    """Return the option --check, which cannot be used with --force."""
+    return click.option("-n", "--dry-run", "--check", "check", is_flag=True, callback=_not_both, help=text)
+
+
+def force_with_help(text: str) -> Callable[[CommandFunction], CommandFunction]:
+    """Return the option --force, which cannot be used with --check."""
+    return click.option("--force", is_flag=True, callback=_not_both, help=text)
+
+
+check_option = check_with_help("Only show what would be done.")
+force_option = force_with_help("Do not ask for confirmation.")
 
 
 priority_option = click.option(

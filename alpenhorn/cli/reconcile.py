@@ -24,6 +24,7 @@ from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.coordinator.sync import sync
 from alpenhorn.model.reconcile import DiskFinding
 from alpenhorn.reasons import code_in_json, code_of
+from alpenhorn.scan import media
 from alpenhorn.scan import reconcile as scan
 from alpenhorn.workers.stopping import StopRequest
 
@@ -118,7 +119,7 @@ def reconcile(
         waiting = [
             {"node": one.node, "host": one.host, "active": one.active} for one in scan.distrusted(app.index)
         ]
-        restored = scan.restored(app.index)
+        restored = media.restored(app.index)
         with recording_output_failure(app, report):
             if as_json:
                 _document(report, waiting, restored)

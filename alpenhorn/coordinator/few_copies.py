@@ -12,8 +12,9 @@ from collections.abc import Callable
 from alpenhorn.index.connection import Index
 from alpenhorn.plan.few_copies import FewCopiesRule
 from alpenhorn.record.few_copies import complete, interrupt, take
-from alpenhorn.scan.copies_by_file import acq_names, page, page_end
+from alpenhorn.scan.copies_by_file import page, page_end
 from alpenhorn.scan.few_copies import GRACE, nodes_digest, policies_digest
+from alpenhorn.scan.names import acq_names
 from alpenhorn.scan.policies import Policies
 from alpenhorn.scan.topology import load
 

@@ -37,7 +37,7 @@ from alpenhorn.record import trash as record
 from alpenhorn.scan import trash as scan
 from alpenhorn.scan.deletions import read
 from alpenhorn.scan.imports import known
-from alpenhorn.scan.reconcile import restored
+from alpenhorn.scan.media import restored
 
 BATCHES = 20  # in one job
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.facts import whole
 from alpenhorn.listings.states import HEALTHY
 from alpenhorn.listings.stats import FileTally
+from alpenhorn.scan.names import acq_names
 from alpenhorn.scan.policies import load as load_policies
 
 ARCHIVES = """
@@ -30,7 +30,6 @@ COPIES = f"""
         FROM archivefilecopy c GROUP BY c.file_id
     ) p JOIN archivefile f ON f.id = p.file_id GROUP BY f.acq_id, p.copies, p.kept
 """
-NAMES = "SELECT id, name FROM archiveacq WHERE id IN ({marks})"
 
 
 class FilesByCopies(NamedTuple):
@@ -81,9 +80,7 @@ def files_by_copies(index: Index, required: int) -> FilesByCopies:
             below.setdefault(row.acq_id, {})[row.copies] = tally
     every = index.value("SELECT COUNT(*) FROM archivefile")
     worst = sorted(below, key=lambda acq_id: (-sum(one.files for one in below[acq_id].values()), acq_id))
-    names: dict[int, str] = {}
-    for marks, some in in_chunks(worst[:MOST]):
-        names.update(index.execute(NAMES.format(marks=marks), some).fetchall())
+    names = acq_names(index, worst[:MOST])
     return FilesByCopies(
         required,
         by_copies,

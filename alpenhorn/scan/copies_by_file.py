@@ -9,7 +9,6 @@ import datetime
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.facts import whole
 
@@ -26,7 +25,6 @@ FILES = """
     ) p JOIN archivefile f ON f.id = p.file_id
     WHERE p.kept = 1 AND (f.registered <= ? OR f.registered > ?) GROUP BY f.acq_id, age__count, p.nodes
 """
-NAMES = "SELECT id, name FROM archiveacq WHERE id IN ({marks})"
 TIME = "%Y-%m-%d %H:%M:%S"
 
 
@@ -49,11 +47,6 @@ class _Row(NamedTuple):
     nodes: str | None
     files: int
     bytes: int
-
-
-class _Acq(NamedTuple):
-    id: int
-    name: str
 
 
 def page_end(index: Index, after: int, length: int) -> int | None:
@@ -87,11 +80,3 @@ def page(
         )
         for row in rows
     ]
-
-
-def acq_names(index: Index, ids: Sequence[int]) -> dict[int, str]:
-    """Return the names of acquisitions by id."""
-    names: dict[int, str] = {}
-    for marks, some in in_chunks(sorted(set(ids))):
-        names.update((one.id, one.name) for one in index.facts(_Acq, NAMES.format(marks=marks), some))
-    return names

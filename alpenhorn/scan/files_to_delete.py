@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from alpenhorn.index.bulk import marks
 from alpenhorn.index.connection import Index
+from alpenhorn.scan.media import restored
 from alpenhorn.scan.pins import EVERY_NODE, IN_FORCE
-from alpenhorn.scan.reconcile import restored
 
 # A copy that is there, may be there, or is to be there.
 KEPT = "(c.has_file <> 'N' OR c.wants_file = 'Y')"

@@ -9,7 +9,7 @@ from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 from alpenhorn.errors import NotFound
-from alpenhorn.index.bulk import chunks, marks
+from alpenhorn.index.bulk import chunks, in_chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.model.lengths import ACQ_LENGTH, NAME_LENGTH
 from alpenhorn.reasons import quoted
@@ -199,6 +199,15 @@ def files(index: Index, paths: Iterable[tuple[int, str]], root: str | None, sour
         more = f" and {unknown - SHOWN} more" if unknown > SHOWN else ""
         raise NotFound(f"{source}: files not in the index: {shown}{more}; nothing was changed")
     return array("q", (id_ for id_, _ in groupby(sorted(ids))))
+
+
+def acq_names(index: Index, ids: Iterable[int]) -> dict[int, str]:
+    """Return the names of acquisitions by id, without those that do not exist."""
+    found: dict[int, str] = {}
+    for some_marks, some in in_chunks(sorted(set(ids))):
+        rows = index.facts(NamedRow, f"SELECT id, name FROM archiveacq WHERE id IN ({some_marks})", some)
+        found.update((row.id, row.name) for row in rows)
+    return found
 
 
 def _files(index: Index, paths: Sequence[str]) -> dict[str, FileName]:

@@ -93,8 +93,3 @@ def distrusted(index: Index) -> list[Distrusted]:
         " LEFT JOIN storagehost h ON h.id = n.host_id WHERE m.distrust = 'reconcile' ORDER BY n.name",
         active=bool,
     )
-
-
-def restored(index: Index) -> str:
-    """Return why deletions are suspended on this index; "" if they are not."""
-    return index.value("SELECT value FROM sync_index WHERE name = 'restored'") or ""

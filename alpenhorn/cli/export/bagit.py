@@ -13,6 +13,7 @@ from alpenhorn import __version__
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import ACQ, NODE, names_option
+from alpenhorn.cli.here import require_here
 from alpenhorn.cli.long_work import LongWork
 from alpenhorn.cli.runs import jobs_option, workers
 from alpenhorn.coordinator import export
@@ -102,10 +103,11 @@ def _wanted(app: App, acq: NamedRow, chosen: tuple[str, ...]) -> list[tuple[Expo
             f"acquisition {acq.name}: {output.count(len(faults), 'name')} that a bag cannot hold: {shown}"
             f"{_more(len(faults))}; nothing was written"
         )
-    unknown = [row for row in rows if file_fault(acq.name, row.name, row.size_b, row.md5sum)]
+    unknown = [
+        (row.name, why) for row in rows if (why := file_fault(acq.name, row.name, row.size_b, row.md5sum))
+    ]
     if unknown:
-        path = f"{acq.name}/{unknown[0].name}"
-        why = file_fault(acq.name, unknown[0].name, unknown[0].size_b, unknown[0].md5sum)
+        path, why = f"{acq.name}/{unknown[0][0]}", unknown[0][1]
         raise Refused(
             f"file {path}: {why}; nothing was written; to read its length and MD5 sum from a copy: alpenhorn file"
             f" modify {quote(path)} --from-copy NODE"
@@ -130,14 +132,7 @@ def _nodes(app: App, chosen: tuple[str, ...]) -> dict[int, NodeFact]:
         return {node.id: node for node in sorted(known.here(app.host), key=lambda node: node.name)}
     nodes = known.named(chosen)
     for node in nodes:
-        if node.host != app.host:
-            where = f"on host {node.host}; run this command there" if node.host else "not on any host"
-            raise Refused(f"node {node.name}: {where}; nothing was written")
-        if not node.active:
-            raise Refused(
-                f"node {node.name}: not active; nothing was written; first run: alpenhorn node activate"
-                f" {quote(node.name)}"
-            )
+        require_here(node, app.host, "nothing was written")
     return {node.id: node for node in nodes}
 
 

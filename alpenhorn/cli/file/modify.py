@@ -12,7 +12,7 @@ from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.files import facts_options
 from alpenhorn.cli.from_copy import read
-from alpenhorn.cli.options import confirm, not_both
+from alpenhorn.cli.options import check_with_help, confirm, force_with_help
 from alpenhorn.edits import files as edit_file
 from alpenhorn.index.connection import Index
 from alpenhorn.listings import files as listing
@@ -30,21 +30,8 @@ from alpenhorn.scan.names import FileName
     metavar="NODE",
     help="Read the length and MD5 sum from the copy on NODE, a node of this host.",
 )
-@click.option(
-    "-n",
-    "--dry-run",
-    "--check",
-    "check",
-    is_flag=True,
-    callback=not_both,
-    help="With --from-copy: only show the new length and MD5 sum.",
-)
-@click.option(
-    "--force",
-    is_flag=True,
-    callback=not_both,
-    help="With --from-copy: replace a known length or MD5 sum, without asking for confirmation.",
-)
+@check_with_help("With --from-copy: only show the new length and MD5 sum.")
+@force_with_help("With --from-copy: replace a known length or MD5 sum, without asking for confirmation.")
 @click.option("--no-reverify", is_flag=True, help="Keep the recorded states of copies.")
 @pass_app
 def modify(
