@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
 from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
@@ -46,12 +46,14 @@ class Trash(OpenRoot):
     def __init__(self, root: str, check: Callable[[int], None]) -> None:
         super().__init__(root, check)
         self._trash = -1
+        self._mount = ""
         try:
             with suppress(FileNotFoundError):
                 private = open_directory(self._root, PRIVATE, root, make=False)
                 self._at_end.callback(os.close, private)
                 self._trash = open_directory(private, NAME, f"{root}/{PRIVATE}", make=False)
                 self._at_end.callback(os.close, self._trash)
+                self._mount = _mount(self._trash)
         except BaseException:
             self.close()
             raise
@@ -126,7 +128,7 @@ class Trash(OpenRoot):
         except FileNotFoundError:
             return Emptied(True, emptying.paths, emptying.freed_b)
         except (OSError, StorageError) as error:
-            return Emptied(False, emptying.paths, emptying.freed_b, _why(error))
+            return Emptied(False, emptying.paths, emptying.freed_b, why_not(error))
         return Emptied(whole, emptying.paths, emptying.freed_b)
 
     def _empty(self, directory: int, prefix: str, depth: int, emptying: _Emptying) -> bool:
@@ -158,9 +160,12 @@ class Trash(OpenRoot):
         lock up.  Raises OSError if the directories cannot be flushed, StorageError.
         """
         results: list[tuple[TrashedFile, Restored, Why]] = []
-        # Directories that are open as a path only cannot be flushed.
-        root = os.open(".", _DIRECTORY, dir_fd=self._root)
-        with _Opened(root), OpenDirectories(root) as parents, Flusher(root) as flusher:
+        with ExitStack() as at_end:
+            # Directories that are open as a path only cannot be flushed.
+            root = os.open(".", _DIRECTORY, dir_fd=self._root)
+            at_end.callback(os.close, root)
+            parents = at_end.enter_context(OpenDirectories(root))
+            flusher = at_end.enter_context(Flusher(root))
             with lock.up():
                 for file in files:
                     if stopping():
@@ -168,7 +173,7 @@ class Trash(OpenRoot):
                     try:
                         outcome, why = self._restore(file, parents)
                     except (OSError, UnsafePath) as error:
-                        outcome, why = Restored.FAILED, _why(error)
+                        outcome, why = Restored.FAILED, why_not(error)
                     results.append((file, outcome, why))
                     if outcome is Restored.BACK:
                         flusher.add_name(f"{PATH}/{file.batch}/{file.path}")
@@ -201,33 +206,23 @@ class Trash(OpenRoot):
             return Restored.GONE, Code.NOT_IN_TRASH(path=repr(file.path))
         return Restored.BACK, ""
 
-    def _opened(self, batch: str) -> _Opened:
+    def _opened(self, batch: str) -> AbstractContextManager[int]:
         if self._trash < 0 or deleted_at(batch) is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), batch)
         return self._enter(self._trash, batch, 0)
 
-    def _enter(self, directory: int, name: str, depth: int) -> _Opened:
+    @contextmanager
+    def _enter(self, directory: int, name: str, depth: int) -> Iterator[int]:
         """Open a directory below; raises StorageError if another file system, or tree, is mounted there."""
         if depth > DEEPEST:
             raise OSError(errno.ELOOP, "directories are nested too deeply", name)
         fd = os.open(name, _DIRECTORY, dir_fd=directory)
-        if _mount(fd) != _mount(self._trash):
+        try:
+            if _mount(fd) != self._mount:
+                raise StorageError(Code.MOUNTED_IN_TRASH(name=repr(name)))
+            yield fd
+        finally:
             os.close(fd)
-            raise StorageError(Code.MOUNTED_IN_TRASH(name=repr(name)))
-        return _Opened(fd)
-
-
-class _Opened:
-    """An open directory, closed at the end of a `with` statement."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def __enter__(self) -> int:
-        return self._fd
-
-    def __exit__(self, *error: object) -> None:
-        os.close(self._fd)
 
 
 class _Emptying:
@@ -274,7 +269,8 @@ def _mount(fd: int) -> str:
         return next((line for line in info if line.startswith("mnt_id:")), "")
 
 
-def _why(error: OSError | AlpenhornError) -> Reason:
+def why_not(error: OSError | AlpenhornError) -> Reason:
+    """Return why something in the trash could not be done."""
     if isinstance(error, AlpenhornError):
         return error.reason
     return Code.SYSTEM_ERROR(why=error.strerror or error)

@@ -6,7 +6,7 @@ from collections.abc import Container
 from math import inf
 
 from alpenhorn.errors import AlpenhornError, StorageError
-from alpenhorn.fs.trashed import Trash
+from alpenhorn.fs.trashed import Trash, why_not
 from alpenhorn.fs.tree_lock import LOCK_SECONDS, TreeLock
 from alpenhorn.io.base import Node
 from alpenhorn.model.tasks import Reporter
@@ -21,7 +21,6 @@ from alpenhorn.model.trash import (
     RestoreOutcome,
     RestoreResult,
 )
-from alpenhorn.reasons import Code, Reason
 
 
 def restore(job: RestoreJob, node: Node, report: Reporter) -> RestoreOutcome:
@@ -37,7 +36,7 @@ def restore(job: RestoreJob, node: Node, report: Reporter) -> RestoreOutcome:
     except StorageError as error:
         return RestoreOutcome(error=error.reason)
     except (AlpenhornError, OSError) as error:
-        why = _why(error)
+        why = why_not(error)
         return RestoreOutcome(tuple(RestoreResult(file, Restored.FAILED, why) for file in job.files))
     finally:
         lock.close()
@@ -58,7 +57,7 @@ def empty(job: EmptyJob, node: Node, report: Reporter) -> EmptyOutcome:
                 needed = job.needed.get(batch, frozenset())
                 outcome = _empty(trash, batch, needed, room_b, node, report, outcome)
     except (AlpenhornError, OSError) as error:
-        return outcome._replace(error=_why(error))
+        return outcome._replace(error=why_not(error))
     return outcome
 
 
@@ -97,11 +96,5 @@ def look(job: LookIntoTrashJob, node: Node, report: Reporter) -> LookIntoTrashOu
                 if files or not trash.remove_directories(batch):
                     found.append((batch, files))
     except (AlpenhornError, OSError) as error:
-        return LookIntoTrashOutcome(tuple(found), _why(error))
+        return LookIntoTrashOutcome(tuple(found), why_not(error))
     return LookIntoTrashOutcome(tuple(found))
-
-
-def _why(error: AlpenhornError | OSError) -> Reason:
-    if isinstance(error, AlpenhornError):
-        return error.reason
-    return Code.SYSTEM_ERROR(why=error.strerror or error)
