@@ -26,6 +26,7 @@ from alpenhorn.scan.deletions import pages
 from tests.coordinator.test_policies_at_size import HOSTS, Fleet, file_as
 from tests.fixtures.archive import wait_for
 from tests.fixtures.claims import wanted as want
+from tests.fixtures.racing import racing
 from tests.fixtures.rows import WHEN, Rows
 from tests.fixtures.seen import mark_seen
 
@@ -124,11 +125,10 @@ def race(
     ]
     if pulling:
         hosts[1] = fork.Process(target=reader, args=(urls[1], runs[1], wanted, start, rounds, alone))
-    for one in hosts:
-        one.start()
     left: list[int] = []
     other = Index.open(urls[1])
-    try:
+    other.disconnect()  # before the processes are forked
+    with closing(index), closing(other), racing(hosts):
         for _ in range(rounds):
             rows.do("SET SESSION wsrep_sync_wait = 3")  # also delete what the other server has just written
             rows.do("DELETE FROM sync_claim")
@@ -149,15 +149,6 @@ def race(
             other.execute("SET SESSION wsrep_sync_wait = 1")
             left += [int(row[0]) for row in other.execute(BOTH if pulling else LEFT).fetchall()]
             other.execute("SET SESSION wsrep_sync_wait = 0")
-        for one in hosts:
-            one.join(60)
-            assert one.exitcode == 0
-    finally:
-        for one in hosts:
-            one.kill()
-            one.join()
-        other.close()
-        index.close()
     return left
 
 
@@ -191,14 +182,11 @@ def race_of_policies(urls: tuple[str, str], rounds: int, alone: bool = False) ->
     ]
     other.disconnect()
     index.disconnect()
-    for one in hosts:
-        one.start()
     found: list[int] = []
-    try:
+    with closing(index), closing(other), racing(hosts):
         for _ in range(rounds):
-            index.execute(
-                "SET SESSION wsrep_sync_wait = 3"
-            )  # also delete what the other server has just written
+            # Also delete what the other server has just written.
+            index.execute("SET SESSION wsrep_sync_wait = 3")
             index.execute("DELETE FROM sync_policy_sweep")
             index.execute("DELETE FROM archivefilecopyrequest")
             wait_for(lambda: other.execute(REQUESTED).fetchone() == (0,), "the other server")
@@ -207,15 +195,6 @@ def race_of_policies(urls: tuple[str, str], rounds: int, alone: bool = False) ->
             other.execute("SET SESSION wsrep_sync_wait = 1")
             found.append(int(other.value(REQUESTED)))
             other.execute("SET SESSION wsrep_sync_wait = 0")
-        for one in hosts:
-            one.join(60)
-            assert one.exitcode == 0
-    finally:
-        for one in hosts:
-            one.kill()
-            one.join()
-        other.close()
-        index.close()
     return found
 
 

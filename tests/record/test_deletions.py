@@ -21,6 +21,7 @@ from alpenhorn.record.deletions import CHANGED, claim, decide_all, settle, write
 from alpenhorn.record.run import Run
 from alpenhorn.scan.deletions import pages, read
 from alpenhorn.scan.pulls import reserved_by_others
+from tests.fixtures.racing import racing
 from tests.fixtures.rows import THERE, WHEN, Rows
 
 NOW = WHEN.replace(tzinfo=datetime.UTC).timestamp()
@@ -529,10 +530,8 @@ def race(rows: Rows, url: str, claiming: Claiming, rounds: int = ROUNDS) -> list
         fork.Process(target=host, args=(url, run, node, claiming, start, rounds))
         for run, node in zip(runs, nodes, strict=True)
     ]
-    for one in hosts:
-        one.start()
     left: list[int] = []
-    try:
+    with racing(hosts):
         for _ in range(rounds):
             rows.do("DELETE FROM sync_claim")
             rows.do("UPDATE archivefilecopy SET has_file = 'Y'")
@@ -544,13 +543,6 @@ def race(rows: Rows, url: str, claiming: Claiming, rounds: int = ROUNDS) -> list
                 count
                 for (count,) in rows.all("SELECT SUM(has_file = 'Y') FROM archivefilecopy GROUP BY file_id")
             ]
-        for one in hosts:
-            one.join(60)
-            assert one.exitcode == 0
-    finally:
-        for one in hosts:
-            one.kill()
-            one.join()
     return [int(count) for count in left]
 
 
