@@ -54,7 +54,7 @@ class NeededFiles(NamedTuple):
 def needed(index: Index, node_id: int, batch: str, relied_on: Evidence, run_id: int) -> NeededFiles:
     """Return the files of a batch that may be the last good copies, or are among too few.
 
-    A file of which the node has no row of a copy is needed, since nothing tells why it was deleted.
+    A file without a row of a copy on the node is needed, because the reason of its deletion is unknown.
     """
     going: set[int] = set()
     others, others_b = scan.unknown(index, node_id, batch)
@@ -109,7 +109,7 @@ class Trashes:
     ) -> Iterator[list[Task]]:
         """Compare a disk with the index; yield the tasks for what is due, and for batches without rows.
 
-        Only batches with rows are emptied, since the rows tell what may be needed.
+        Only batches with rows are emptied, because without rows it is unknown which files are needed.
         """
         context = self.context
         names = {batch.name for batch in batches}

@@ -1,7 +1,7 @@
 """Move deleted files to the trash of a node: ROOT/.alpenhorn/trash/BATCH/ACQ/NAME.
 
-A file is in a batch (`alpenhorn.model.trash`) at the path that it had below the root, so that the disk alone tells what
-it is.  `alpenhorn.fs.trashed` reads and empties it.
+A file keeps, in a batch (`alpenhorn.model.trash`), the path that it had below the root, so that it can be identified
+without the index.  `alpenhorn.fs.trashed` reads and empties the trash.
 """
 
 from __future__ import annotations
