@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -20,35 +17,14 @@ from alpenhorn.model.tasks import Reporter, Task, TaskKind
 from alpenhorn.workers.pool import Pool
 from alpenhorn.workers.worker import Worker
 from tests.fixtures.archive import Archive
+from tests.scan.statements import Statements, counted
 
 
-class Statements(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self.sql: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if isinstance(record.msg, tuple):
-            self.sql.append(str(record.msg[0]))
-
-    def about(self, *tables: str) -> list[str]:
-        """Return the queries about manifests, which are included in those of the nodes' rows."""
-        return [
-            sql for sql in self.sql if any(table in sql for table in tables) and "n.max_total_gb" not in sql
-        ]
-
-
-@contextmanager
-def seen() -> Iterator[Statements]:
-    logger, handler = logging.getLogger("peewee"), Statements()
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    try:
-        yield handler
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
+def about(statements: Statements, *tables: str) -> list[str]:
+    """Return the queries about manifests, which are included in those of the nodes' rows."""
+    return [
+        sql for sql in statements.sql if any(table in sql for table in tables) and "n.max_total_gb" not in sql
+    ]
 
 
 class Failing(Worker):
@@ -97,10 +73,10 @@ def test_an_idle_run_asks_two_questions_for_all_manifests_and_writes_nothing(fie
     run(field)
     before = (field.root("field") / MANIFEST).stat().st_ino
     run(field)
-    with seen() as statements:
+    with counted() as statements:
         run(field)
     # What was recorded since, and how many copies there are; of a node without copies whether there is one.
-    assert len(statements.about("sync_event", "sync_node")) == 2
+    assert len(about(statements, "sync_event", "sync_node")) == 2
     assert (field.root("field") / MANIFEST).stat().st_ino == before
     assert not (field.root("other") / MANIFEST).exists()
 

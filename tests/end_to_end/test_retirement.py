@@ -1,8 +1,6 @@
 """Nodes that are retired: their files are copied elsewhere, their copies count no more, and nothing is lost."""
 
-import logging
 import os
-from contextlib import contextmanager
 
 import pytest
 
@@ -11,6 +9,7 @@ from alpenhorn.edits.retirement_comparison import compare
 from alpenhorn.model.deletions import Evidence
 from alpenhorn.scan.topology import load
 from tests.fixtures.archive import WHEN, Archive, wait_for
+from tests.scan.statements import counted
 
 MANY = 2500
 
@@ -295,32 +294,16 @@ def test_names_from_outside_are_harmless(three):
     assert name in [row["name"] for row in three.run("node", "list", "--all", "--format", "json").json]
 
 
-@contextmanager
-def statements(archive):
-    """The statements about copies that are executed meanwhile in this process."""
-    found, logger = [], logging.getLogger("peewee")
-    handler = logging.Handler()
-    handler.emit = lambda record: found.append(str(record.msg))
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    try:
-        yield found
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-
-
 def compared(archive):
     """Compare as a run does, and return the number of statements that read copies; none if nothing is compared."""
     nodes = load(archive.index).nodes
     here = [node.id for node in nodes.values() if node.host == "here"]
-    with statements(archive) as found:
+    with counted() as statements:
         for comparison in comparisons(
             archive.index, nodes, here, (), Evidence(2, 10**9, False, {}), archive.index.now(), None
         ):
             compare(comparison, True, 0, lambda done, of: None)
-    return sum("archivefilecopy c" in sql for sql in found)
+    return sum("archivefilecopy c" in sql for sql in statements.sql)
 
 
 def test_a_run_without_news_compares_no_copies_and_one_with_news_only_those(three):
