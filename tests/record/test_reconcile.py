@@ -6,6 +6,7 @@ from alpenhorn.model.copies import HasFile
 from alpenhorn.record import reconcile
 from alpenhorn.record.run import Run
 from alpenhorn.record.suspect import suspect
+from alpenhorn.scan import media
 from alpenhorn.scan import reconcile as scan
 from tests.fixtures.rows import WHEN, Rows
 from tests.fixtures.seen import mark_seen
@@ -76,12 +77,12 @@ def test_the_index_is_trusted_again_with_its_last_node(rows: Rows) -> None:
         ("one", "here"),
         ("one_too", "there"),
     ]
-    assert scan.restored(rows.index) == "older than one"
+    assert media.restored(rows.index) == "older than one"
     assert reconcile.record_comparison(rows.index, rows.fact("one"))
     assert trusted(rows, "one") == (None, 0, 0, 3) and names(rows) == ["identity", "restored"]
     assert reconcile.record_comparison(rows.index, rows.fact("one_too"))
     assert (
-        names(rows) == ["identity"] and scan.distrusted(rows.index) == [] and scan.restored(rows.index) == ""
+        names(rows) == ["identity"] and scan.distrusted(rows.index) == [] and media.restored(rows.index) == ""
     )
     assert trusted(rows, "two") == ("compare", 9, 4, 3)
 
