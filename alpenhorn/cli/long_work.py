@@ -6,6 +6,7 @@ statement, and its transaction is rolled back.
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import select
@@ -70,12 +71,15 @@ class LongWork:
         self._at: tuple[int, int] = (0, 0)
         self._started = time.monotonic()
         self._stopped = False
+        self._collects = False
         self._progress: Progress | None = None
         self._before: Any = None
 
     def at(self, done: int, of: int) -> None:
         """Report progress: `done` of `of` are done.  Raises KeyboardInterrupt after Ctrl-C."""
         self._at = (done, of)
+        if self._collects:
+            gc.collect(0)
         if self._stopped:
             raise KeyboardInterrupt
 
@@ -88,6 +92,10 @@ class LongWork:
 
     def __enter__(self) -> LongWork:
         self._reading, self._writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        # A collection by the other thread may close a cursor of SQLite, which waits for the running statement; then
+        # Ctrl-C would not end it.
+        self._collects = gc.isenabled()
+        gc.disable()
         # A handler that was replaced or ignores Ctrl-C is kept; only the main thread may set one.
         default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if self._interrupts and default and threading.current_thread() is threading.main_thread():
@@ -103,6 +111,8 @@ class LongWork:
     ) -> None:
         os.write(self._writing, bytes([END]))
         self._thread.join()
+        if self._collects:
+            gc.enable()
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
             signal.set_wakeup_fd(self._wakeup)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from tests.fixtures.archive import Archive
+from tests.fixtures.archive import PATIENCE, Archive
 from tests.fixtures.terminal import on_screen
 
 EMPTY = "d41d8cd98f00b204e9800998ecf8427e"  # the MD5 sum of no bytes
@@ -130,3 +133,41 @@ def test_a_rebuild_that_is_stopped_after_a_part_says_that_nothing_was_changed(
             assert screen.end() == 130
     assert any("stopped; nothing was changed" in line for line in screen.lines), screen.lines
     assert archive.all("SELECT * FROM archivefile") == archive.all("SELECT * FROM storagenode") == []
+
+
+# A statement for ever, in which a cursor is left that only a collection of garbage closes.
+STATEMENT_WITH_LITTER = """
+import gc, os, signal, sys
+from types import SimpleNamespace
+from alpenhorn.cli.long_work import LongWork
+from alpenhorn.index.connection import Index
+
+index = Index.open("sqlite:///" + sys.argv[1], create=True)
+connection = index.db.connection()
+
+def litter():
+    os.kill(os.getpid(), signal.SIGINT)
+    circle = [connection.cursor().execute("SELECT 1 UNION SELECT 2")]
+    circle.append(circle)
+    del circle
+    gc.set_threshold(1)  # the next list or dictionary of any thread
+    return 1
+
+connection.create_function("litter", 0, litter)
+with LongWork(SimpleNamespace(index=index, verbosity=0), "Counting", changing=True):
+    index.execute(
+        "WITH RECURSIVE n(i) AS (SELECT litter() UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n"
+    ).fetchall()
+"""
+
+
+def test_ctrl_c_ends_a_statement_although_a_cursor_is_left_to_the_collector(tmp_path: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", STATEMENT_WITH_LITTER, str(tmp_path / "index")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert "note: stopped; nothing was changed" in found.stdout
+    assert found.stdout.endswith("KeyboardInterrupt\n") and "interrupted" in found.stdout, found.stdout
