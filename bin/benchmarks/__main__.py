@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import archive, show
+from benchmarks import archive, scale, show
 from benchmarks.clock import BenchFailed
 from benchmarks.measure import Measured, measure
 from benchmarks.rows import ROWS
@@ -32,6 +32,8 @@ def main() -> int:
         for row in ROWS:
             print(f"{row.name}: {row.work}; compared with: {row.tool}; at most {row.target:g} times")
         return 0
+    if arguments.scale:
+        return _scale(arguments)
     if arguments.sha256:
         archive.SYNC.append("sha256 = true")
     measured: list[Measured] = []
@@ -61,6 +63,18 @@ def main() -> int:
     return 0
 
 
+def _scale(arguments: argparse.Namespace) -> int:
+    facts = show.machine(arguments.dir)
+    try:
+        with tempfile.TemporaryDirectory(prefix="alpenhorn-bench-", dir=arguments.dir) as base:
+            scaled = scale.measure(Path(base), arguments.scale, arguments.engine, _tell)
+    except (BenchFailed, OSError) as error:
+        print(f"bin/bench: {error}", file=sys.stderr)
+        return 1
+    print(scale.table(facts, arguments.engine, arguments.scale, scaled))
+    return 0
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="bin/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -81,6 +95,15 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--sha256", action="store_true", help="let alpenhorn compute and record SHA-256 sums, too"
+    )
+    parser.add_argument(
+        "--scale",
+        type=_count,
+        metavar="FILES",
+        help="measure commands on an index of FILES files and on one of a tenth, and nothing else",
+    )
+    parser.add_argument(
+        "--engine", choices=("sqlite", "mariadb"), default="sqlite", help="for --scale (default: %(default)s)"
     )
     parser.add_argument("--list", action="store_true", help="list the rows and exit")
     parser.add_argument("--json", action="store_true", help="print JSON, with the times of each round")

@@ -1,0 +1,92 @@
+"""A private MariaDB server on a socket, with the settings of a small production server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from benchmarks.clock import BenchFailed
+
+START_SECONDS = 60
+DATABASE = "alpenhorn"
+AS_ROOT = () if os.geteuid() else ("--user=root",)
+
+
+class MariaDB:
+    """A running server with an empty database; `url` is its URL for alpenhorn.  Raises BenchFailed."""
+
+    def __init__(self, base: Path) -> None:
+        for name in ("mariadb-install-db", "mariadbd", "mariadb"):
+            if shutil.which(name) is None:
+                raise BenchFailed(f"{name} is not on PATH; bin/test installs it")
+        self._data = base / "data"
+        # The path of a socket has at most 107 bytes.
+        self._runtime = Path(tempfile.mkdtemp(prefix="maria"))
+        self._socket = self._runtime / "s"
+        self._log = base / "log"
+        self._run(
+            *("mariadb-install-db", "--no-defaults", f"--datadir={self._data}", "--skip-test-db", *AS_ROOT),
+            "--auth-root-authentication-method=normal",
+        )
+        with self._log.open("ab") as log:
+            self._server = subprocess.Popen(
+                [
+                    *("mariadbd", "--no-defaults", *AS_ROOT, f"--datadir={self._data}"),
+                    *(f"--socket={self._socket}", f"--pid-file={self._runtime / 'pid'}", "--skip-networking"),
+                    *("--skip-log-bin", "--character-set-server=utf8mb4", "--innodb-buffer-pool-size=1G"),
+                    "--innodb-log-file-size=512M",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while self._client("SELECT 1").returncode:
+            if self._server.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise BenchFailed(f"mariadbd does not answer:\n{self._log.read_text(errors='replace')}")
+            time.sleep(0.1)
+        self.execute(f"CREATE DATABASE {DATABASE}")
+        self.url = f"mysql://root@/{DATABASE}?unix_socket={quote(str(self._socket), safe='/')}"
+
+    def execute_all(self, statements: Iterator[str]) -> None:
+        """Execute statements in the database of alpenhorn."""
+        for statement in statements:
+            self.execute(statement, DATABASE)
+
+    def execute(self, sql: str, database: str = "mysql") -> str:
+        """Execute statements, and return what they select, as lines of columns separated by tabs."""
+        made = self._client(sql, database)
+        if made.returncode:
+            raise BenchFailed(f"mariadb: {made.stderr.strip()}")
+        return made.stdout
+
+    def stop(self) -> None:
+        self._server.terminate()
+        self._server.wait()
+        shutil.rmtree(self._runtime)
+
+    def _client(self, sql: str, database: str = "mysql") -> subprocess.CompletedProcess[str]:
+        argv = [
+            "mariadb",
+            "--no-defaults",
+            "-u",
+            "root",
+            f"--socket={self._socket}",
+            "-BN",
+            database,
+            "-e",
+            sql,
+        ]
+        return subprocess.run(argv, capture_output=True, text=True)
+
+    def _run(self, *argv: str) -> None:
+        made = subprocess.run(argv, capture_output=True, text=True)
+        if made.returncode:
+            raise BenchFailed(f"{argv[0]}: {made.stdout}{made.stderr}")
