@@ -1539,6 +1539,8 @@ class Code(_Codes):
     """Rows of the index refer to rows that no longer exist."""
     DIGESTS_DAMAGED = "digests-damaged", "sync_digest: rows with an invalid SHA-256 or MD5 sum: {count}"
     """Another program, or damage, changed the rows; they are ignored."""
+    TALLIES_WRONG = "tallies-wrong", "the kept sums of copies differ from the rows in {parts} of the archive"
+    """Another program changed copies without their `last_update`; `status` and `node stats` show the sums."""
     CLOCKS_DIFFER = "clocks-differ", "{detail}"
     """Claims expire by the server's clock."""
 

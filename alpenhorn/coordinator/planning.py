@@ -20,7 +20,8 @@ from alpenhorn.plan.sources import Troubles
 from alpenhorn.plan.space import Space
 from alpenhorn.reasons import Code, about
 from alpenhorn.scan.pulls import reserved_by_others
-from alpenhorn.scan.topology import Topology, stored_bytes
+from alpenhorn.scan.tallies import stored_bytes
+from alpenhorn.scan.topology import Topology
 
 if TYPE_CHECKING:
     from alpenhorn.bwlimit import Rates

@@ -31,7 +31,7 @@ from alpenhorn.record import claims
 from alpenhorn.record import inodes as inode_notes
 from alpenhorn.record import run as runs
 from alpenhorn.record.media import compared
-from alpenhorn.scan import few_copies
+from alpenhorn.scan import few_copies, tallies
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.pulls import pending_total
 from alpenhorn.scan.work import Place, any_policy
@@ -296,6 +296,7 @@ class _Session:
             node_steps.distrust_manifests(self.index, context.topology, self.config.sync.host, context.gone)
             if not self.asked.manifest:
                 self._count_few_copies(context)
+                self._count_parts()
 
     def _file_requests(self, context: Context) -> None:
         """Create the requests that policies want."""
@@ -326,6 +327,14 @@ class _Session:
 
             self.report.step("counting the files with too few copies")
             count(self.index, required, policies, self._may_start)
+
+    def _count_parts(self) -> None:
+        """Count the copies in parts of the archive, if that is due."""
+        if self._may_start() and tallies.is_due(tallies.looked(self.index), self.clock()):
+            from alpenhorn.coordinator.tallies import refresh  # a few times an hour
+
+            self.report.step("counting the copies on the nodes")
+            refresh(self.index, self._may_start)
 
     def _expect_pulls(self, context: Context) -> None:
         """Count the pulls of this round for the display."""

@@ -15,7 +15,7 @@ from alpenhorn.index.bulk import chunks, in_chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.selections import SelectionPart
 from alpenhorn.model.events import NO_FILE
-from alpenhorn.record import priorities
+from alpenhorn.record import priorities, tallies
 from alpenhorn.record.attempts import KINDS, succeeded
 from alpenhorn.scan import files_to_delete
 from alpenhorn.scan.names import NamedRow
@@ -72,6 +72,7 @@ def _delete(index: Index, file_ids: Sequence[int]) -> int:
         index.execute(
             f"DELETE FROM sync_verification WHERE node_id IN ({some_marks}) AND {among}", (*some, *values)
         )
+    tallies.forget_files(index, file_ids)
     for table in ABOUT_FILES:
         index.execute(f"DELETE FROM {table} WHERE {among}", values)
     return int(index.execute(f"DELETE FROM archivefile WHERE id IN ({marks(file_ids)})", values).rowcount)

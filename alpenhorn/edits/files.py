@@ -22,6 +22,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.record import digests
 from alpenhorn.record.attempts import succeeded
 from alpenhorn.record.copies import NEVER_READ, once_good
+from alpenhorn.record.tallies import forget_files
 from alpenhorn.scan.digests import known_sha256
 from alpenhorn.scan.names import FileName
 
@@ -204,6 +205,7 @@ def modify(
             index.execute("DELETE FROM sync_claim WHERE kind = 'delete' AND file_id = ?", (file_id,))
             for _, node_id in good:
                 once_good(index, node_id, [file_id])
+        forget_files(index, [file_id])
         _forget(index, file_id, [node_id for _, node_id, _, _ in copies])
         after_size, after_md5 = index.execute(FACTS, (file_id,)).fetchone()
         left = [] if reverify else [node_id for _, node_id in corrupt]

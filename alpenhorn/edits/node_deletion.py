@@ -35,6 +35,7 @@ SMALL = (
     ("sync_restore", "node_id"),
     ("sync_node", "node_id"),
     ("sync_medium", "node_id"),
+    ("sync_tally", "node_id"),
     ("sync_claim", "node_id"),
     ("sync_retirement", "node_id"),
     ("sync_retirement_group", "node_id"),

@@ -74,6 +74,10 @@ class Dialect(ABC):
         """Return an UPDATE of the rows that a query selects, and its values; see `alpenhorn.index.bulk.update`."""
 
     @abstractmethod
+    def distinct(self, table: str, column: str) -> str:
+        """Return a table, for FROM, with the different values of an indexed column, found without reading all rows."""
+
+    @abstractmethod
     def quoted(self, name: str) -> str:
         """Return the name of a table, column or index in quotes."""
 
@@ -128,6 +132,15 @@ class SQLiteDialect(Dialect):
         columns = ", ".join(f"{column} = ?" for column in settings)
         sql = f"UPDATE {table} AS u SET {columns} WHERE {state} AND u.id IN (SELECT {row} {selected})"
         return sql, (*settings.values(), *values)
+
+    def distinct(self, table: str, column: str) -> str:
+        # One look into the index for each value; SELECT DISTINCT would read all rows.
+        larger = f"SELECT MIN(t.{column}) FROM {table} t WHERE t.{column} > v.{column}"
+        return (
+            f"(WITH RECURSIVE v ({column}) AS (SELECT MIN({column}) FROM {table}"
+            f" UNION ALL SELECT ({larger}) FROM v WHERE v.{column} IS NOT NULL)"
+            f" SELECT {column} FROM v WHERE {column} IS NOT NULL)"
+        )
 
     def quoted(self, name: str) -> str:
         return '"' + name.replace('"', '""') + '"'
@@ -190,6 +203,9 @@ class MariaDBDialect(Dialect):
             f" SET {columns} WHERE {state}"
         )
         return sql, (*values, *settings.values())
+
+    def distinct(self, table: str, column: str) -> str:
+        return f"(SELECT DISTINCT {column} FROM {table})"
 
     def quoted(self, name: str) -> str:
         return "`" + name.replace("`", "``") + "`"

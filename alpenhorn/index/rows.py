@@ -43,7 +43,7 @@ TEXTS = _names(
 DATES = _names(
     "avail_gb_last_checked registered last_update timestamp transfer_started transfer_completed started ended expires"
     " last next verified pinned until renamed asked at seen wrong changed began reported news_at swept"
-    " compared_at deleted trashed"
+    " compared_at deleted trashed counted"
 )
 
 # Substitutes in columns that are sorted, added up or shown everywhere.  A copy with an unknown state is suspect and not

@@ -30,6 +30,7 @@ EXTRA_INDEXES = (
     IndexOn("archivefilecopyrequest", "sync_request_by_source", ("node_from_id", "completed", "cancelled")),
     IndexOn("archivefilecopy", "sync_copy_by_state", ("node_id", "has_file", "wants_file")),
     IndexOn("archivefileimportrequest", "sync_import_by_node", ("node_id", "completed")),
+    IndexOn("archivefilecopy", "sync_copy_by_update", ("last_update", "file_id")),
 )
 
 

@@ -534,6 +534,30 @@ class SyncDigest(SyncTable):
     sha256 = pw.CharField(max_length=64)
 
 
+class SyncTally(SyncTable):
+    """The copies of a part of the archive on a node, in one state, when the part was counted.
+
+    `part`: its first possible file id, and `files`: number of copies of its files; see `alpenhorn.scan.tallies`.
+    """
+
+    part = pw.IntegerField()
+    node_id = pw.IntegerField()
+    has_file = pw.CharField(max_length=1)
+    wants_file = pw.CharField(max_length=1)
+    files = pw.IntegerField()
+    bytes = pw.BigIntegerField()
+
+    class Meta:
+        primary_key = pw.CompositeKey("part", "node_id", "has_file", "wants_file")
+
+
+class SyncTallyPart(SyncTable):
+    """A part of the archive whose tallies can be used.  `counted`: the copies were counted after that time."""
+
+    part = pw.IntegerField(primary_key=True)
+    counted = pw.DateTimeField()
+
+
 class SyncEvent(SyncTable):
     """The history of copies: event and reason.  Rows are only added."""
 
@@ -588,4 +612,6 @@ SYNC_TABLES: tuple[type[TableModel], ...] = (
     SyncPriority,
     SyncTrash,
     SyncDigest,
+    SyncTally,
+    SyncTallyPart,
 )

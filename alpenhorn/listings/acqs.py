@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from alpenhorn.index.bulk import marks
+from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.facts import whole
 from alpenhorn.scan import patterns
+from alpenhorn.scan.names import NamedRow
 
 
 class AcqRow(NamedTuple):
     """An acquisition.  `bytes`: total length of the files whose length is known."""
 
     name: str
+    files: int
+    bytes: int
+
+
+class _Files(NamedTuple):
+    acq_id: int
     files: int
     bytes: int
 
@@ -28,10 +35,13 @@ class PlaceRow(NamedTuple):
     bytes: int
 
 
-ALL = """
-    SELECT a.name, COUNT(f.id) AS files, SUM(f.size_b) AS bytes__sum
-    FROM archiveacq a LEFT JOIN archivefile f ON f.acq_id = a.id WHERE {named}
-    GROUP BY a.id, a.name ORDER BY a.name
+AT_ONCE = (
+    100  # acquisitions whose files are counted by one statement: the reader may want only the first ones
+)
+NAMES = "SELECT a.id, a.name FROM archiveacq a WHERE {named} ORDER BY a.name"
+FILES = """
+    SELECT acq_id, COUNT(*) AS files, SUM(size_b) AS bytes__sum FROM archivefile
+    WHERE acq_id IN ({marks}) GROUP BY acq_id
 """
 SOME = """
     SELECT a.name, COUNT(*) AS files, SUM(f.size_b) AS bytes__sum
@@ -71,11 +81,27 @@ def acqs(
         place = f"c.node_id IN (SELECT id FROM storagenode WHERE group_id IN ({marks(groups)}))"
         sql, values = SOME.format(place=place, named=named), groups
     else:
-        sql, values = ALL.format(named=named), ()
+        yield from _every(index, pattern, named, bounds)
+        return
     matches = patterns.matcher(pattern)
     for row in index.stream(AcqRow, sql, (*values, *bounds), bytes=whole):
         if row.name == pattern or matches(row.name):
             yield row
+
+
+def _every(index: Index, pattern: str, named: str, bounds: tuple[str, ...]) -> Iterator[AcqRow]:
+    matches = patterns.matcher(pattern)
+    found = index.facts(NamedRow, NAMES.format(named=named), bounds)
+    for some in chunks([row for row in found if row.name == pattern or matches(row.name)], AT_ONCE):
+        ids = [row.id for row in some]
+        files = {
+            row.acq_id: row
+            for row in index.facts(_Files, FILES.format(marks=marks(ids)), tuple(ids), bytes=whole)
+        }
+        none = _Files(0, 0, 0)
+        for row in some:
+            counted = files.get(row.id, none)
+            yield AcqRow(row.name, counted.files, counted.bytes)
 
 
 def total(index: Index, acq_id: int) -> tuple[int, int]:

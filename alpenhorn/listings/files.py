@@ -203,6 +203,9 @@ def copies(index: Index, chosen: FileFilter, *, limit: int | None = None) -> Ite
     An empty list matches all.
     """
     terms, values = [condition(chosen.states)], []
+    if chosen.states and "healthy" not in chosen.states:
+        # The index on states begins with the node: without the nodes, all copies of the archive would be read.
+        terms.append(f"c.node_id IN ({', '.join(map(str, index.values('SELECT id FROM storagenode')))})")
     if chosen.nodes or chosen.groups:
         terms.append(f"(c.node_id IN ({marks(chosen.nodes)}) OR {IN_GROUPS.format(marks(chosen.groups))})")
         values += [*chosen.nodes, *chosen.groups]

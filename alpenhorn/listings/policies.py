@@ -15,7 +15,8 @@ from alpenhorn.reasons import Code, Reason, code_of
 from alpenhorn.scan import policies, policy_files
 from alpenhorn.scan.policy_files import ComparedFile
 from alpenhorn.scan.pulls import pending_total
-from alpenhorn.scan.topology import load, stored_bytes
+from alpenhorn.scan.tallies import stored_bytes
+from alpenhorn.scan.topology import load
 
 PAGE = 5000
 AS_IF = 0  # the id of a policy that does not exist

@@ -13,6 +13,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.facts import whole
 from alpenhorn.index.times import moment
 from alpenhorn.reasons import Reason, recorded
+from alpenhorn.scan.pulls import PENDING, every_pending
 
 
 class RequestState(StrEnum):
@@ -85,16 +86,13 @@ CONVERT: dict[str, Callable[[Any], Any]] = {
     "next_attempt": moment,
 }
 STATES = {
-    RequestState.PENDING: "r.completed = 0 AND r.cancelled = 0",
+    RequestState.PENDING: PENDING,
     RequestState.FAILING: (
-        "r.completed = 0 AND r.cancelled = 0"
-        " AND r.id IN (SELECT subject_id FROM sync_attempt WHERE kind = 'pull')"
+        f"{PENDING} AND r.id IN (SELECT subject_id FROM sync_attempt WHERE kind = 'pull')"
     ),
     RequestState.DONE: "r.completed = 1",
     RequestState.CANCELLED: "r.cancelled = 1 AND r.completed = 0",
 }
-# Lets the engines find pending requests with the index on (group, completed, cancelled).
-ANY_GROUP = "r.group_to_id IN (SELECT id FROM storagegroup)"
 
 
 def requests(
@@ -118,7 +116,7 @@ def requests(
             terms.append(f"{column} IN ({marks(ids)})")
             values += ids
     if not nodes and not groups and state is RequestState.PENDING:
-        terms.append(ANY_GROUP)
+        terms.append(every_pending(index))
     sql = REQUESTS.format(where=" AND ".join(terms)) + at_most(limit)
     for row in index.stream(RequestRow, sql, values, **CONVERT):
         yield _explained(row)

@@ -23,9 +23,11 @@ from alpenhorn.scan.deletions import EvidenceRow, by_state, claims_on, every_cop
 from alpenhorn.scan.keepers import KeeperNodes
 from alpenhorn.scan.policies import load as load_policies
 
+# Without the lookup_join, MariaDB begins with the acquisitions, reads all copies for each page, and sorts them.
 COPIES = """
     SELECT c.id AS copy_id__id, c.file_id, a.name AS acq__name, f.name, f.size_b
-    FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id JOIN archiveacq a ON a.id = f.acq_id
+    FROM archivefilecopy c {lookup_join} archivefile f ON f.id = c.file_id
+    {lookup_join} archiveacq a ON a.id = f.acq_id
     WHERE c.node_id = ? AND c.has_file = ? AND c.wants_file = ? AND c.id > ? ORDER BY c.id LIMIT ?
 """
 COUNT = "SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file IN ('Y', 'M')"
@@ -160,12 +162,13 @@ def summary(
 def files(index: Index, node_id: int, evidence: Evidence) -> Iterator[RiskFile]:
     """Yield the files with good and suspect copies on a node, while they are read in pages, in the order of copies."""
     nodes = KeeperNodes(index, node_id, evidence, every=True)
+    sql = COPIES.format(lookup_join=index.dialect.lookup_join)
     for has in (HasFile.YES, HasFile.MAYBE):
         for wants in (WantsFile.YES, WantsFile.MAYBE, WantsFile.NO):
             keeps = nodes.archive and nodes.active and not nodes.retired
             counts_here = keeps and (has, wants) in _COUNTING
             after = 0
-            while page := index.facts(_CopyHere, COPIES, (node_id, has, wants, after, CHUNK)):
+            while page := index.facts(_CopyHere, sql, (node_id, has, wants, after, CHUNK)):
                 after = page[-1].copy_id
                 yield from _judged(index, node_id, nodes, page, has, evidence.minimum if counts_here else 0)
 

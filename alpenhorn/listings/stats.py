@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.listings.states import word
 from alpenhorn.listings.storage import NodeRow
 from alpenhorn.model.nodes import GIB
+from alpenhorn.scan import tallies
 
 
 class FileTally(NamedTuple):
@@ -32,26 +32,20 @@ class NodeStats(NamedTuple):
         return self.states.get(state, FileTally()).files
 
 
-COPIES = """
-    SELECT c.node_id, c.has_file, c.wants_file, COUNT(*), SUM(f.size_b)
-    FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id
-    WHERE c.node_id IN ({marks}) GROUP BY c.node_id, c.has_file, c.wants_file
-"""
-
-
 def of_nodes(index: Index, node_ids: Sequence[int]) -> dict[int, NodeStats]:
-    """Return the numbers by node id, with one pass over the copies of the nodes."""
-    found = {node_id: NodeStats(FileTally(), {}) for node_id in node_ids}
-    for some in chunks(node_ids):
-        for node_id, has, wants, files, bytes_ in index.execute(
-            COPIES.format(marks=marks(some)), tuple(some)
-        ):
-            tally = FileTally(files, int(bytes_ or 0))
-            before = found[node_id]
-            state = word(has, wants)
-            states = {**before.states, state: before.states.get(state, FileTally()).plus(tally)}
-            found[node_id] = NodeStats(before.good.plus(tally) if has == "Y" else before.good, states)
-    return found
+    """Return the numbers by node id."""
+    good = dict.fromkeys(node_ids, FileTally())
+    states: dict[int, dict[str, FileTally]] = {node_id: {} for node_id in node_ids}
+    for one in tallies.of_nodes(index, node_ids):
+        tally, state, of_node = (
+            FileTally(one.files, one.bytes),
+            word(one.has_file, one.wants_file),
+            states[one.node_id],
+        )
+        of_node[state] = of_node.get(state, FileTally()).plus(tally)
+        if one.has_file == "Y":
+            good[one.node_id] = good[one.node_id].plus(tally)
+    return {node_id: NodeStats(good[node_id], states[node_id]) for node_id in node_ids}
 
 
 def fullness(node: NodeRow, good_bytes: int | None) -> float | None:

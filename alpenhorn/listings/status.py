@@ -1,7 +1,8 @@
 """The status screen: every node with its pending work and last run, and what needs attention.
 
-A few queries, each served by an index.  Only copies in bad states and released ones are counted; sizes are summed only
-on nodes whose fullness depends on them; and repairs are looked for only where there are bad copies.  Files with too few
+A few queries, each served by an index.  Only copies in bad states and released ones are counted; lengths are summed by
+runs, and only those of nodes whose fullness depends on them are read; and repairs are looked for only where there are
+bad copies.  Files with too few
 good copies were counted by a run, since that reads every copy of the archive.
 """
 
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import EPOCH, moment
-from alpenhorn.listings import absences, backups, host_runs, kept_releases, retirements, storage
+from alpenhorn.listings import absences, backups, host_runs, kept_releases, retirements, stats, storage
 from alpenhorn.listings.absences import Absence
 from alpenhorn.listings.backups import Backups
 from alpenhorn.listings.host_runs import HostRuns
@@ -22,13 +23,13 @@ from alpenhorn.listings.kept_releases import Kept
 from alpenhorn.listings.retirements import RetirementStatus
 from alpenhorn.listings.runs import COLUMNS, REAL, RunRow, run_rows
 from alpenhorn.listings.states import CONDITIONS, changed
-from alpenhorn.listings.stats import fullness
 from alpenhorn.model.conditions import Condition
 from alpenhorn.model.deletions import Evidence
 from alpenhorn.model.nodes import GIB
 from alpenhorn.model.policies import DEFAULT
 from alpenhorn.scan import conditions, few_copies, inodes, media
 from alpenhorn.scan.policies import load as load_policies
+from alpenhorn.scan.pulls import every_pending
 
 BAD = (CONDITIONS["corrupt"], CONDITIONS["missing"])
 RUNS = 1000  # number of runs to search for each node's last one
@@ -180,10 +181,6 @@ LOST = """
       AND NOT EXISTS (SELECT 1 FROM archivefilecopy d WHERE d.file_id = c.file_id AND d.has_file IN ('Y', 'M'))
 """
 PATH = "SELECT a.name AS acq__name, f.name FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id WHERE f.id = ?"
-GOOD = """
-    SELECT c.node_id, SUM(f.size_b) FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id
-    WHERE c.node_id IN ({marks}) AND c.has_file = 'Y' GROUP BY c.node_id
-"""
 FAILING = """
     SELECT t.blame, COUNT(*) AS requests, MIN(r.id) AS example__id FROM sync_attempt t
     JOIN archivefilecopyrequest r ON r.id = t.subject_id
@@ -191,7 +188,7 @@ FAILING = """
 """
 UNVERIFIABLE = """
     SELECT COUNT(DISTINCT r.file_id), MIN(r.id) FROM archivefilecopyrequest r JOIN archivefile f ON f.id = r.file_id
-    WHERE r.completed = 0 AND r.cancelled = 0 AND (f.size_b IS NULL OR f.md5sum IS NULL OR f.md5sum = '')
+    WHERE {pending} AND (f.size_b IS NULL OR f.md5sum IS NULL OR f.md5sum = '')
 """
 REQUESTED = """
     SELECT a.name AS acq__name, f.name, n.name AS node__name
@@ -246,7 +243,7 @@ def status(index: Index, evidence: Evidence) -> Status:
     nodes = [
         NodeStatus(
             node=node,
-            full=fullness(node, good.get(node.id)),
+            full=stats.fullness(node, good.get(node.id)),
             incoming=incoming.get(node.group, (0, 0)),
             outgoing=outgoing.get(node.name, (0, 0)),
             imports=imports.get(node.id, 0),
@@ -347,7 +344,7 @@ def _changed(index: Index, ids: Sequence[int]) -> dict[int, _Changed]:
 
 
 def _unverifiable(index: Index) -> Unverifiable | None:
-    files, first = index.execute(UNVERIFIABLE).fetchone()
+    files, first = index.execute(UNVERIFIABLE.format(pending=every_pending(index))).fetchone()
     file = index.fact(_Example, REQUESTED, (first,)) if files else None
     return None if file is None else Unverifiable(files, f"{file.acq}/{file.name}", file.node)
 
@@ -357,8 +354,4 @@ def _oldest(index: Index, node_id: int) -> datetime | None:
 
 
 def _good_bytes(index: Index, ids: Sequence[int]) -> dict[int, int]:
-    found = dict.fromkeys(ids, 0)
-    for some in chunks(ids):
-        for node_id, bytes_ in index.execute(GOOD.format(marks=marks(some)), tuple(some)):
-            found[node_id] = int(bytes_ or 0)
-    return found
+    return {node_id: one.good.bytes for node_id, one in stats.of_nodes(index, ids).items()}

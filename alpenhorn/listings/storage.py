@@ -9,6 +9,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.facts import whole
 from alpenhorn.index.times import moment
 from alpenhorn.reasons import Reason, recorded
+from alpenhorn.scan.pulls import PENDING, every_pending
 from alpenhorn.scan.topology import SITE
 
 
@@ -142,7 +143,7 @@ TRANSFERS = """
     SELECT n.name AS node__name, g.name AS group__name, p.files, p.bytes AS bytes__sum FROM (
         SELECT r.node_from_id, r.group_to_id, COUNT(*) AS files, SUM(f.size_b) AS bytes
         FROM archivefilecopyrequest r LEFT JOIN archivefile f ON f.id = r.file_id
-        WHERE r.completed = 0 AND r.cancelled = 0 {and_where} GROUP BY r.node_from_id, r.group_to_id
+        WHERE {where} GROUP BY r.node_from_id, r.group_to_id
     ) p LEFT JOIN storagenode n ON n.id = p.node_from_id LEFT JOIN storagegroup g ON g.id = p.group_to_id
     ORDER BY n.name, g.name
 """
@@ -231,16 +232,14 @@ def pending_transfers(
     index: Index, *, node_id: int | None = None, group_id: int | None = None
 ) -> list[PendingTransfersRow]:
     """Return numbers and sizes of pending requests: from a node, to a group, or all."""
-    terms, values = [], []
-    for column, value in (("r.node_from_id", node_id), ("r.group_to_id", group_id)):
-        if value is not None:
-            terms.append(f"AND {column} = ?")
-            values.append(value)
+    given = {"r.node_from_id": node_id, "r.group_to_id": group_id}
+    terms = {column: value for column, value in given.items() if value is not None}
+    where = " AND ".join((PENDING, *(f"{column} = ?" for column in terms))) if terms else every_pending(index)
     # LEFT JOIN, so that requests for a removed node or group are shown, too.
     return index.facts(
         PendingTransfersRow,
-        TRANSFERS.format(and_where=" ".join(terms)),
-        tuple(values),
+        TRANSFERS.format(where=where),
+        tuple(terms.values()),
         node=_or_gone,
         group=_or_gone,
         bytes=whole,

@@ -18,7 +18,8 @@ from alpenhorn.scan.checks import COLUMNS, JOINS, CheckRow, check_fact
 PAGE = 500
 
 FILE = "c.id AS copy_id__id, c.file_id, a.name AS acq__name, f.name, f.size_b, c.ready"
-NAMES = "JOIN archivefile f ON f.id = c.file_id JOIN archiveacq a ON a.id = f.acq_id"
+# Otherwise MariaDB begins with the acquisitions, reads all copies for each page, and sorts them.
+NAMES = "{lookup_join} archivefile f ON f.id = c.file_id {lookup_join} archiveacq a ON a.id = f.acq_id"
 # The + prevents SQLite from scanning all pending requests from the node for each file.
 REQUESTED = """
     EXISTS (SELECT 1 FROM archivefilecopyrequest r WHERE r.file_id = {file_id} AND +r.node_from_id = {node_id}
@@ -151,11 +152,15 @@ def wanted(index: Index, node_id: int, now: datetime.datetime) -> Iterator[Resto
         yield from _pages(index, SUSPECT, (node_id, wants), now, Purpose.CHECK)
 
 
+def _sql(index: Index, sql: str) -> str:
+    return sql.format(lookup_join=index.dialect.lookup_join)
+
+
 def _pages(
     index: Index, sql: str, values: tuple[Any, ...], now: datetime.datetime, purpose: Purpose
 ) -> Iterator[RestoreCandidate]:
     after = 0
-    while rows := index.facts(_TapeRow, sql, (*values, after, now, now + NO_WAIT, PAGE)):
+    while rows := index.facts(_TapeRow, _sql(index, sql), (*values, after, now, now + NO_WAIT, PAGE)):
         for row in rows:
             yield RestoreCandidate(row.file, purpose, row.tries)
         after = rows[-1].place
@@ -166,7 +171,7 @@ def dispensable(index: Index, node_id: int) -> list[TapeFile]:
 
     This sorts all of them, so it is only called for nodes that lack headroom.
     """
-    return [row.file for row in index.facts(_TapeRow, DISPENSABLE, (node_id, MOST))]
+    return [row.file for row in index.facts(_TapeRow, _sql(index, DISPENSABLE), (node_id, MOST))]
 
 
 def turns(index: Index, node_id: int, count: int) -> list[TapeFile]:
@@ -179,7 +184,10 @@ def turns(index: Index, node_id: int, count: int) -> list[TapeFile]:
 
 
 def _from(index: Index, node_id: int, after: int, count: int) -> list[TapeFile]:
-    kinds = [index.facts(_TapeRow, FROM_ID, (node_id, wants, after, count)) for wants in ("Y", "M", "N")]
+    kinds = [
+        index.facts(_TapeRow, _sql(index, FROM_ID), (node_id, wants, after, count))
+        for wants in ("Y", "M", "N")
+    ]
     return [row.file for row in islice(heapq.merge(*kinds, key=lambda row: row.copy_id), count)]
 
 

@@ -108,13 +108,3 @@ def _sortable(node: NodeFact) -> NodeFact:
 
 def _called(id: int, name: str) -> str:
     return f"({id})" if name == UNREADABLE else name
-
-
-def stored_bytes(index: Index, node_id: int) -> int:
-    """Return the total length of files that are, or may be, on a node."""
-    length = index.value(
-        "SELECT SUM(f.size_b) FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id"
-        " WHERE c.node_id = ? AND c.has_file IN ('Y', 'M', 'X')",
-        (node_id,),
-    )
-    return int(length or 0)

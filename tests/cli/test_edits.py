@@ -16,7 +16,7 @@ CHECKED = COPY - {"archivefilecopy.wants_file"}
 RELEASED = COPY - {"archivefilecopy.has_file"}
 REQUESTED = {"+archivefilecopyrequest"}
 EVIDENCE = {"+sync_verification"}
-FORGOTTEN = {"-sync_attempt", "-sync_claim", "-sync_digest", "sync_verification.verified"}
+FORGOTTEN = {"-sync_attempt", "-sync_claim", "-sync_digest", "-sync_tally_part", "sync_verification.verified"}
 CANCELLED = {"archivefilecopyrequest.cancelled", "+sync_event"}
 
 # Commands on the filled archive, and what they write: a column, + before a table into which rows are put, -
@@ -34,6 +34,7 @@ WRITES: dict[str, set[str]] = {
         "-sync_claim",
         "-sync_file_claim",
         "-sync_digest",
+        "-sync_tally_part",
         "-sync_pin",
         "-sync_priority",
         "-sync_restore",
@@ -66,6 +67,7 @@ WRITES: dict[str, set[str]] = {
     "node create new --create-group": {"+storagenode", "+storagegroup"},
     "node deactivate field1": {"storagenode.active", "sync_node.manifest"},
     "node delete off2 --force": {
+        "-sync_tally",
         "-archivefilecopy",
         "-archivefilecopyrequest",
         "-archivefileimportrequest",

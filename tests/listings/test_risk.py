@@ -207,7 +207,7 @@ def test_pages_of_copies_and_requests_use_an_index(rows: Rows) -> None:
     for number in range(300):
         rows.request(put(rows, f"{number}", field="YY", one="YY"), group="two")
     statements: tuple[tuple[str, tuple[Any, ...]], ...] = (
-        (COPIES, (rows.node["field"], "Y", "Y", 0, 500)),
+        (COPIES.format(lookup_join=rows.index.dialect.lookup_join), (rows.node["field"], "Y", "Y", 0, 500)),
         (REQUESTS.format(marks="?, ?"), (1, 2, rows.node["field"])),
     )
     for sql, values in statements:

@@ -4,7 +4,7 @@ import pytest
 
 from alpenhorn.errors import NotFound
 from alpenhorn.model.nodes import GroupFact
-from alpenhorn.scan.topology import load, stored_bytes
+from alpenhorn.scan.topology import load
 from tests.fixtures.rows import HERE, THERE, Rows
 from tests.scan.statements import counted
 
@@ -47,15 +47,6 @@ def test_topology_is_loaded_with_two_statements(rows: Rows) -> None:
     with counted() as statements:
         load(rows.index)
     assert statements.count == 2
-
-
-def test_stored_bytes_count_every_copy_that_may_be_on_the_node(rows: Rows) -> None:
-    assert stored_bytes(rows.index, rows.node["one"]) == 0
-    for number, state in enumerate(("YY", "YN", "MY", "XY", "NY", "NN")):
-        rows.copy(rows.file(state, size_b=10**number), "one", state)
-    rows.copy(rows.file("unknown", size_b=None), "one", "YY")
-    rows.copy(rows.file("elsewhere"), "two", "YY")
-    assert stored_bytes(rows.index, rows.node["one"]) == 1111
 
 
 @pytest.mark.parametrize(

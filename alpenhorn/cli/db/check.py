@@ -8,7 +8,7 @@ from alpenhorn.cli import findings
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, format_option
 from alpenhorn.cli.long_work import LongWork
-from alpenhorn.coordinator import plugins
+from alpenhorn.coordinator import plugins, tallies
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.index import check as checks
 from alpenhorn.index.durability import durability
@@ -29,6 +29,6 @@ def check(app: App, form: Format) -> int:
     index = app.open_index()
     index.answer_within(None)  # no timeout: whole tables are read
     with LongWork(app, "Checking the index", index=index):
-        found = [*checks.check(index), *durability(index), *plugins.findings(index)]
+        found = [*checks.check(index), *durability(index), *tallies.findings(index), *plugins.findings(index)]
     findings.show(form, found)
     return FAILED if any(finding.level is checks.Level.FAIL for finding in found) else DONE

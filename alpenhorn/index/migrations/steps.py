@@ -17,6 +17,7 @@ from alpenhorn.index.migrations import (
     step_8,
     step_9,
     step_10,
+    step_11,
 )
 from alpenhorn.index.migrations.ddl import AddColumn, AddIndex, CreateTable, Migration, Part
 
@@ -31,6 +32,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     step_8.MIGRATION,
     step_9.MIGRATION,
     step_10.MIGRATION,
+    step_11.MIGRATION,
 )
 
 

@@ -1,0 +1,76 @@
+"""Records the sums of copies by part; see `alpenhorn.scan.tallies`."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+
+from alpenhorn.index.bulk import in_chunks
+from alpenhorn.index.connection import Index
+from alpenhorn.index.times import moment
+from alpenhorn.record.index_values import COLUMNS
+from alpenhorn.record.run import FORMAT
+from alpenhorn.scan.tallies import LOOKED, NAME, PART, StateTally, changed_since, is_due
+
+SUMS = ("part", "node_id", "has_file", "wants_file", "files", "bytes")
+LARGEST = 2**63 - 1
+
+
+def look_for_changes(index: Index) -> datetime.datetime | None:
+    """Discard the sums of changed parts; return the time of this look, which is the index's.
+
+    None, and nothing is done: another run did so a short time ago.
+    """
+
+    def work() -> datetime.datetime | None:
+        before = _locked(index)
+        now = index.now().replace(microsecond=0)
+        if not is_due(before, now):
+            return None
+        discard(index, changed_since(index, before))
+        index.execute("UPDATE sync_index SET at = ? WHERE name = ?", (now.strftime(FORMAT), NAME))
+        return now
+
+    return index.retry(work)
+
+
+def keep(index: Index, look: datetime.datetime, part: int, sums: Sequence[StateTally]) -> bool:
+    """Keep the sums of a part, counted after `look`; return false, and keep nothing, if there was another look since.
+
+    That one may have found a change that is not in these sums.
+    """
+
+    def work() -> bool:
+        if _locked(index) != look:
+            return False
+        index.execute("DELETE FROM sync_tally WHERE part = ?", (part,))
+        index.executemany(
+            f"INSERT INTO sync_tally ({', '.join(SUMS)}) VALUES ({', '.join('?' * len(SUMS))})",
+            [(part, *one[:-1], min(one.bytes, LARGEST)) for one in sums],
+        )
+        columns = ("part", "counted")
+        index.execute(
+            index.upsert("sync_tally_part", columns, columns[:1], columns[1:]), (part, look.strftime(FORMAT))
+        )
+        return True
+
+    return index.retry(work)
+
+
+def discard(index: Index, parts: Sequence[int]) -> None:
+    """Discard the sums of parts; call it inside a transaction."""
+    for marks, some in in_chunks(parts):
+        index.execute(f"DELETE FROM sync_tally_part WHERE part IN ({marks})", some)
+
+
+def forget_files(index: Index, file_ids: Sequence[int]) -> None:
+    """Discard the sums with files whose rows are deleted or whose length changes; call it inside a transaction."""
+    discard(index, sorted({file_id - file_id % PART for file_id in file_ids}))
+
+
+def _locked(index: Index) -> datetime.datetime | None:
+    """Lock the time of the last look, and return it."""
+    # The first statement, since rows that are read before a lock is granted may be outdated.
+    never = index.insert_ignore("sync_index", COLUMNS)
+    index.execute(never, (NAME, "", None))
+    return moment(index.value(LOOKED + index.dialect.for_update, (NAME,)))

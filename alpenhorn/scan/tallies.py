@@ -1,0 +1,163 @@
+"""Numbers and lengths of copies by node and state, without reading every copy of the archive.
+
+Files are divided by their ids into parts of PART files.  Runs count the copies of a part and store the sums
+(`alpenhorn.coordinator.tallies`).  Parts without sums, and parts with a copy that was changed since, are counted when
+somebody asks.  A change is known by `last_update`, which every program sets by the clock of its host: a clock that is
+less than MARGIN slow, and a transaction that takes less, are allowed for.  A change without it, by hand, is seen when
+the part is counted again, which is once a day.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from alpenhorn.index.bulk import chunks, marks
+from alpenhorn.index.connection import Index
+from alpenhorn.index.facts import whole
+from alpenhorn.index.times import moment
+
+PART = 16_384
+EVERY = datetime.timedelta(minutes=15)  # between two looks for changed parts
+MARGIN = datetime.timedelta(hours=2)
+NAME = "tallies"  # in sync_index: when changed parts were last looked for
+PRESENT = ("Y", "M", "X")  # states of copies that are, or may be, on the node
+
+LOOKED = "SELECT at FROM sync_index WHERE name = ?"
+CHANGED = f"SELECT DISTINCT c.file_id - c.file_id % {PART} FROM archivefilecopy c WHERE c.last_update >= ?"
+LAST = "SELECT MAX(id) FROM archivefile"
+COUNTED = "SELECT part, counted FROM sync_tally_part"
+# Parts and sums are read by one statement, since a run may be storing others.
+STORED = """
+    SELECT p.part, t.node_id, t.has_file, t.wants_file, t.files, t.bytes
+    FROM sync_tally_part p LEFT JOIN sync_tally t ON t.part = p.part AND {which}
+"""
+COUNT = """
+    SELECT c.node_id, c.has_file, c.wants_file, COUNT(*) AS files__count, SUM(f.size_b) AS bytes__sum
+    FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id
+    WHERE {which} GROUP BY c.node_id, c.has_file, c.wants_file
+"""
+RANGE = "c.file_id >= ? AND c.file_id < ?"
+
+
+class StateTally(NamedTuple):
+    """Copies on a node in one state.  `bytes`: total length of the files whose length is known."""
+
+    node_id: int
+    has_file: str
+    wants_file: str
+    files: int
+    bytes: int
+
+
+class _Stored(NamedTuple):
+    part: int
+    node_id: int | None
+    has_file: str | None
+    wants_file: str | None
+    files: int | None
+    bytes: int | None
+
+
+def of_nodes(index: Index, node_ids: Sequence[int]) -> list[StateTally]:
+    """Return the copies on nodes; there may be several tallies of one state."""
+    found: list[StateTally] = []
+    for some in chunks(node_ids):
+        found += _of_some(index, some)
+    return found
+
+
+def stored_bytes(index: Index, node_id: int) -> int:
+    """Return the total length of files that are, or may be, on a node."""
+    return sum(one.bytes for one in of_nodes(index, [node_id]) if one.has_file in PRESENT)
+
+
+def _of_some(index: Index, node_ids: Sequence[int]) -> Iterator[StateTally]:
+    # In this order: a part that is changed or counted in the meantime is complete in one of them.
+    changed = set(changed_since(index, looked(index)))
+    rows = index.facts(_Stored, STORED.format(which=f"t.node_id IN ({marks(node_ids)})"), tuple(node_ids))
+    counted = {row.part for row in rows} - changed
+    for row in rows:
+        if row.part in counted:
+            yield from _sums(row)
+    if not counted:
+        yield from _count(index, f"c.node_id IN ({marks(node_ids)})", tuple(node_ids))
+        return
+    # Otherwise SQLite reads all copies on these nodes for each range.
+    which = f"{RANGE} AND {index.dialect.unindexed('c.node_id')} IN ({marks(node_ids)})"
+    for first, end in stretches(part for part in all_parts(index) if part not in counted):
+        yield from _count(index, which, (first, end, *node_ids))
+
+
+def looked(index: Index) -> datetime.datetime | None:
+    """Return the time at which changed parts were last looked for; None: never, so that no sums can be used."""
+    return moment(index.value(LOOKED, (NAME,)))
+
+
+def is_due(last: datetime.datetime | None, now: datetime.datetime) -> bool:
+    """Return whether a run looks for changed parts.  `last`: when one did."""
+    # A time in the future is that of a wrong clock.
+    return last is None or not datetime.timedelta() <= now - last < EVERY
+
+
+def changed_since(index: Index, since: datetime.datetime | None) -> list[int]:
+    """Return the parts with a copy that may have been changed since that time; None: all parts."""
+    return all_parts(index) if since is None else index.values(CHANGED, (since - MARGIN,))
+
+
+def all_parts(index: Index) -> list[int]:
+    last = index.value(LAST)
+    return [] if last is None else list(range(0, last + 1, PART))
+
+
+def to_count(index: Index, look: datetime.datetime, before: datetime.datetime) -> list[int]:
+    """Return the parts without sums, and then those counted before a time, longest ago first.
+
+    Parts that have just been changed are left out, since their sums would not be used.
+    """
+    counted = dict(index.execute(COUNTED).fetchall())
+    changing = set(changed_since(index, look))
+    parts = [part for part in all_parts(index) if part not in changing]
+    old = sorted(
+        (at, part) for part in parts if (at := moment(counted.get(part))) is not None and at < before
+    )
+    return [part for part in parts if part not in counted] + [part for _, part in old]
+
+
+def count_part(index: Index, part: int) -> list[StateTally]:
+    return _count(index, RANGE, (part, part + PART))
+
+
+def wrong_parts(index: Index) -> list[int]:
+    """Count all parts with sums; return those whose sums are wrong although no copy was changed since."""
+    kept: dict[int, list[StateTally]] = {}
+    for row in index.facts(_Stored, STORED.format(which="1 = 1")):
+        kept.setdefault(row.part, []).extend(_sums(row))
+    differ = {part for part, sums in kept.items() if sorted(sums) != sorted(count_part(index, part))}
+    # A change since the sums were read is no fault.
+    return sorted(differ.difference(changed_since(index, looked(index)) if differ else ()))
+
+
+def _sums(row: _Stored) -> list[StateTally]:
+    """Return the sums in a row; none if no copy of the part is on the nodes that were asked for."""
+    if row.node_id is None:
+        return []
+    return [StateTally(row.node_id, row.has_file or "", row.wants_file or "", row.files or 0, row.bytes or 0)]
+
+
+def _count(index: Index, which: str, values: Sequence[int]) -> list[StateTally]:
+    return index.facts(StateTally, COUNT.format(which=which), values, bytes=whole)
+
+
+def stretches(parts: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of file ids, without their ends, of adjacent parts."""
+    first = end = None
+    for part in sorted(parts):
+        if part != end:
+            if first is not None and end is not None:
+                yield first, end
+            first = part
+        end = part + PART
+    if first is not None and end is not None:
+        yield first, end
