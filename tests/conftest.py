@@ -38,6 +38,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("alpenhorn")
     group.addoption("--long", action="store_true", help="run the long tests in full: the release check")
     group.addoption(
+        "--engines",
+        choices=("one", "both"),
+        default="both",
+        help="run each test with one engine of the index, or those that are not marked `one_engine` with both",
+    )
+    group.addoption(
         "--minutes",
         type=float,
         help="duration of the adversary test (default: 3 with --long, two thirds of a minute without)",

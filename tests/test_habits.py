@@ -263,6 +263,15 @@ def test_marked_tests_run_with_one_engine_and_with_both_with_long() -> None:
     assert chosen and set(chosen) == set(both), "no test is left out"
     assert all(len(found) == 1 for found in chosen.values()) and len(set.union(*chosen.values())) == 2
     assert all(found == {"sqlite", "mariadb"} for found in both.values())
+    assert engines(module, "--engines", "one") == chosen
     name = next(iter(chosen))
     for engine in ("sqlite", "mariadb"):
         assert engines(f"{module}::{name}[{engine}]") == {name: {engine}}
+
+
+def test_of_the_quick_tests_each_runs_with_one_engine() -> None:
+    module = "tests/record/test_reconcile.py"
+    quick, both = engines(module, "--engines", "one"), engines(module)
+    assert quick and set(quick) == set(both), "no test is left out"
+    assert all(len(found) == 1 for found in quick.values()) and len(set.union(*quick.values())) == 2
+    assert all(found == {"sqlite", "mariadb"} for found in both.values())

@@ -113,7 +113,9 @@ def scheduled(index: Index, selection: ReleaseSelection, now: datetime) -> int:
     """
     wants = "'N'" if selection.at_once else "'M', 'N'"
     copies = COPIES.format(state=f"c.{THERE} AND c.wants_file IN ({wants})")
-    return int(index.value(f"SELECT SUM({SIZE}) {copies} AND NOT {_pinned(selection)}", (selection.node, now)) or 0)
+    return int(
+        index.value(f"SELECT SUM({SIZE}) {copies} AND NOT {_pinned(selection)}", (selection.node, now)) or 0
+    )
 
 
 def cut(index: Index, selection: ReleaseSelection, now: datetime, bytes_: int) -> Cut | None:
