@@ -39,17 +39,10 @@ class ReleaseSelection(NamedTuple):
 THERE = "has_file IN ('Y', 'M', 'X')"
 SIZE = "CASE WHEN f.size_b > 0 THEN f.size_b + 0 ELSE 0 END"
 COPIES = "FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id WHERE c.node_id = ? AND {state}"
+PINNED = f"""EXISTS (SELECT 1 FROM sync_pin p
+    WHERE p.file_id = c.file_id AND p.node_id IN ({EVERY_NODE}, c.node_id) AND {IN_FORCE})"""
 IN_TARGET = """EXISTS (SELECT 1 FROM archivefilecopy d JOIN storagenode n ON n.id = d.node_id
     WHERE d.file_id = c.file_id AND d.has_file = 'Y' AND d.node_id <> c.node_id AND n.group_id = ?)"""
-
-
-def _pinned(selection: ReleaseSelection) -> str:
-    """Return the condition for pinned copies; its value is the time of the index's server.
-
-    The subquery depends on no copy, so that the engines evaluate it once: pins are few.
-    """
-    where = f"p.node_id IN ({EVERY_NODE}, {selection.node}) AND {IN_FORCE}"
-    return f"c.file_id IN (SELECT p.file_id FROM sync_pin p WHERE {where})"
 
 
 def releasable(selection: ReleaseSelection, copy: str) -> str:
@@ -66,12 +59,12 @@ def released(copy: str) -> str:
 
 def to_release(selection: ReleaseSelection, now: datetime) -> list[SelectionPart]:
     """Select the copies that can be released and are not pinned.  `now`: the time of the index's server."""
-    return _releasable(selection, f"NOT {_pinned(selection)}", now)
+    return _releasable(selection, f"NOT {PINNED}", now)
 
 
 def kept_by_pins(selection: ReleaseSelection, now: datetime) -> list[SelectionPart]:
     """Select the copies that could be released if they were not pinned."""
-    return _releasable(selection, _pinned(selection), now)
+    return _releasable(selection, PINNED, now)
 
 
 def _releasable(selection: ReleaseSelection, pinned: str, now: datetime) -> list[SelectionPart]:
@@ -113,9 +106,7 @@ def scheduled(index: Index, selection: ReleaseSelection, now: datetime) -> int:
     """
     wants = "'N'" if selection.at_once else "'M', 'N'"
     copies = COPIES.format(state=f"c.{THERE} AND c.wants_file IN ({wants})")
-    return int(
-        index.value(f"SELECT SUM({SIZE}) {copies} AND NOT {_pinned(selection)}", (selection.node, now)) or 0
-    )
+    return int(index.value(f"SELECT SUM({SIZE}) {copies} AND NOT {PINNED}", (selection.node, now)) or 0)
 
 
 def cut(index: Index, selection: ReleaseSelection, now: datetime, bytes_: int) -> Cut | None:

@@ -146,9 +146,9 @@ index = Index.open("sqlite:///" + sys.argv[1], create=True)
 connection = index.db.connection()
 
 def litter():
-    os.kill(os.getpid(), signal.SIGINT)
     circle = [connection.cursor().execute("SELECT 1 UNION SELECT 2")]
     circle.append(circle)
+    os.kill(os.getpid(), signal.SIGINT)
     del circle
     gc.set_threshold(1)  # the next list or dictionary of any thread
     return 1

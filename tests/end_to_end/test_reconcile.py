@@ -76,7 +76,15 @@ def disk(archive):
 def test_agreement_is_reported_and_nothing_is_changed(disk):
     ids = disk.files(250, "disk")
     aged(disk, "disk")
-    kept = ("sync_run", "storagenode", "sync_node", "sync_medium", "sync_index")
+    kept = (
+        "sync_run",
+        "storagenode",
+        "sync_node",
+        "sync_medium",
+        "sync_index",
+        "sync_tally",
+        "sync_tally_part",
+    )
     before, rows = disk.everything("disk"), disk.dump(*kept)
     document = reconciled(disk)
     (node,) = document["nodes"]
