@@ -41,8 +41,9 @@ SIZE = "CASE WHEN f.size_b > 0 THEN f.size_b + 0 ELSE 0 END"
 COPIES = "FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id WHERE c.node_id = ? AND {state}"
 PINNED = f"""EXISTS (SELECT 1 FROM sync_pin p
     WHERE p.file_id = c.file_id AND p.node_id IN ({EVERY_NODE}, c.node_id) AND {IN_FORCE})"""
-IN_TARGET = """EXISTS (SELECT 1 FROM archivefilecopy d JOIN storagenode n ON n.id = d.node_id
-    WHERE d.file_id = c.file_id AND d.has_file = 'Y' AND d.node_id <> c.node_id AND n.group_id = ?)"""
+# Not EXISTS, which MariaDB makes a part of the join: with old statistics, it then combined all files with all copies.
+IN_TARGET = """(SELECT 1 FROM archivefilecopy d JOIN storagenode n ON n.id = d.node_id
+    WHERE d.file_id = c.file_id AND d.has_file = 'Y' AND d.node_id <> c.node_id AND n.group_id = ? LIMIT 1) = 1"""
 
 
 def releasable(selection: ReleaseSelection, copy: str) -> str:
