@@ -35,9 +35,8 @@ class PlaceRow(NamedTuple):
     bytes: int
 
 
-AT_ONCE = (
-    100  # acquisitions whose files are counted by one statement: the reader may want only the first ones
-)
+# Acquisitions whose files are counted by one statement: the reader may want only the first ones.
+AT_ONCE = 100
 NAMES = "SELECT a.id, a.name FROM archiveacq a WHERE {named} ORDER BY a.name"
 FILES = """
     SELECT acq_id, COUNT(*) AS files, SUM(size_b) AS bytes__sum FROM archivefile
@@ -98,9 +97,8 @@ def _every(index: Index, pattern: str, named: str, bounds: tuple[str, ...]) -> I
             row.acq_id: row
             for row in index.facts(_Files, FILES.format(marks=marks(ids)), tuple(ids), bytes=whole)
         }
-        none = _Files(0, 0, 0)
         for row in some:
-            counted = files.get(row.id, none)
+            counted = files.get(row.id, _Files(row.id, 0, 0))
             yield AcqRow(row.name, counted.files, counted.bytes)
 
 

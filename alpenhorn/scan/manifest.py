@@ -113,25 +113,25 @@ def kept(index: Index, node_ids: Sequence[int]) -> dict[int, KeptManifest]:
 
 def _any_after(index: Index, node_id: int, event_id: int) -> bool:
     # A statement for each node: MariaDB reads all events if their least id is that of another row.
-    sql = f"SELECT 1 FROM {events_of(index, '?')} AND e.id > ? LIMIT 1"
+    sql = f"SELECT 1 FROM {events_of(index)} AND e.id > ? LIMIT 1"
     return index.value(sql, (node_id, event_id)) is not None
 
 
-def events_of(index: Index, node_id: str) -> str:
-    """Return SQL text from FROM on for the events of a node, to be limited by id.
+def events_of(index: Index) -> str:
+    """Return SQL text from FROM on for the events of a node (a value), to be limited by id.
 
     Failed attempts, which changed no copy, are left out.  The index on the node is not used, since it is in the order
     of times, which depends on the clocks of hosts.
     """
     dialect = index.dialect
-    own = f"{dialect.unindexed('e.node_id')} = {node_id}"
+    own = f"{dialect.unindexed('e.node_id')} = ?"
     return f"sync_event e{dialect.by_primary_key} WHERE {own} AND e.what <> '{FAILED}'"
 
 
 def touched(index: Index, node_id: int, after: int, until: int, limit: int) -> list[int]:
     """Return at most `limit` files with events on the node after one event and up to another."""
     return index.values(
-        f"SELECT DISTINCT e.file_id FROM {events_of(index, '?')} AND e.id > ? AND e.id <= ? LIMIT ?",
+        f"SELECT DISTINCT e.file_id FROM {events_of(index)} AND e.id > ? AND e.id <= ? LIMIT ?",
         (node_id, after, until, limit),
     )
 
@@ -139,7 +139,7 @@ def touched(index: Index, node_id: int, after: int, until: int, limit: int) -> l
 def added(index: Index, node_id: int, after: int, limit: int) -> list[int]:
     """Return at most `limit` files that were pulled to the node, or imported there, after an event."""
     return index.values(
-        f"SELECT DISTINCT e.file_id FROM {events_of(index, '?')} AND e.id > ? AND e.what IN ('pulled', 'imported')"
+        f"SELECT DISTINCT e.file_id FROM {events_of(index)} AND e.id > ? AND e.what IN ('pulled', 'imported')"
         " LIMIT ?",
         (node_id, after, limit),
     )

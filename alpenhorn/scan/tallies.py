@@ -150,14 +150,10 @@ def _count(index: Index, which: str, values: Sequence[int]) -> list[StateTally]:
     return index.facts(StateTally, COUNT.format(which=which), values, bytes=whole)
 
 
-def stretches(parts: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yield the ranges of file ids, without their ends, of adjacent parts."""
-    first = end = None
+def stretches(parts: Iterable[int]) -> list[tuple[int, int]]:
+    """Return the ranges of file ids, without their ends, of adjacent parts."""
+    found: list[tuple[int, int]] = []
     for part in sorted(parts):
-        if part != end:
-            if first is not None and end is not None:
-                yield first, end
-            first = part
-        end = part + PART
-    if first is not None and end is not None:
-        yield first, end
+        first = found.pop()[0] if found and found[-1][1] == part else part
+        found.append((first, part + PART))
+    return found

@@ -47,32 +47,30 @@ class MariaDB:
                 stderr=log,
             )
         deadline = time.monotonic() + START_SECONDS
-        while self._client("SELECT 1").returncode:
+        while self._client("SELECT 1", "mysql").returncode:
             if self._server.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise BenchFailed(f"mariadbd does not answer:\n{self._log.read_text(errors='replace')}")
             time.sleep(0.1)
-        self.execute(f"CREATE DATABASE {DATABASE}")
+        self._execute(f"CREATE DATABASE {DATABASE}", "mysql")
         self.url = f"mysql://root@/{DATABASE}?unix_socket={quote(str(self._socket), safe='/')}"
 
     def execute_all(self, statements: Iterator[str]) -> None:
         """Execute statements in the database of alpenhorn."""
         for statement in statements:
-            self.execute(statement, DATABASE)
-
-    def execute(self, sql: str, database: str = "mysql") -> str:
-        """Execute statements, and return what they select, as lines of columns separated by tabs."""
-        made = self._client(sql, database)
-        if made.returncode:
-            raise BenchFailed(f"mariadb: {made.stderr.strip()}")
-        return made.stdout
+            self._execute(statement, DATABASE)
 
     def stop(self) -> None:
         self._server.terminate()
         self._server.wait()
         shutil.rmtree(self._runtime)
 
-    def _client(self, sql: str, database: str = "mysql") -> subprocess.CompletedProcess[str]:
+    def _execute(self, sql: str, database: str) -> None:
+        made = self._client(sql, database)
+        if made.returncode:
+            raise BenchFailed(f"mariadb: {made.stderr.strip()}")
+
+    def _client(self, sql: str, database: str) -> subprocess.CompletedProcess[str]:
         argv = [
             "mariadb",
             "--no-defaults",

@@ -64,8 +64,7 @@ ROWS = (
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """The medians of a command, in seconds, on the smaller and on the whole index; None: it failed.  `peak_b`: on the
-    whole index."""
+    """The medians of a command, in seconds, on the smaller and on the whole index.  `peak_b`: on the whole index."""
 
     row: ScaleRow
     tenth: float

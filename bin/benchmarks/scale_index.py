@@ -67,7 +67,7 @@ def in_sqlite(path: Path) -> Callable[[Iterator[str]], None]:
 
 
 def archive(files: int, sqlite: bool) -> Iterator[str]:
-    """Yield statements that insert so many files, their acquisitions, copies and finished requests, and the history."""
+    """Yield statements that insert a number of files, with acquisitions, copies, finished requests and history."""
     yield _in(ACQS, 1, files // FILES_PER_ACQ, sqlite)
     yield from _batches(ARCHIVE, files, sqlite)
     # The next run looks for changed copies, as runs do all the time.
@@ -75,7 +75,7 @@ def archive(files: int, sqlite: bool) -> Iterator[str]:
 
 
 def pending(requests: int, sqlite: bool) -> Iterator[str]:
-    """Yield statements that request so many files from vault into the group spare."""
+    """Yield statements that request a number of files from vault into the group spare."""
     yield from _batches(PENDING, requests, sqlite)
 
 

@@ -68,7 +68,7 @@ def test_events_are_looked_up_by_their_ids_however_many_the_node_has(rows: Rows,
     )
     last = manifest.latest_event(rows.index)
     keep(rows, last - 9)
-    since = manifest.events_of(rows.index, "?")
+    since = manifest.events_of(rows.index)
     node = rows.node["one"]
     text, values = {
         "kept": (f"SELECT 1 FROM {since} AND e.id > ? LIMIT 1", (node, last - 9)),
