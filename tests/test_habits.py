@@ -247,13 +247,13 @@ def test_links_in_the_security_policy_exist() -> None:
 
 
 def engines(*arguments: str) -> dict[str, set[str]]:
-    """Return the engines that pytest would run each of the tests of a marked module with."""
+    """Return the engines that pytest would run each of the tests with, by its name with the other parameters."""
     argv = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *arguments]
     done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     found: dict[str, set[str]] = {}
-    for name, engine in re.findall(r"::(\w+)\[(\w+)\]$", done.stdout, re.MULTILINE):
-        found.setdefault(name, set()).add(engine)
+    for name, engine, others in re.findall(r"::(\w+)\[(sqlite|mariadb)(-.*)?\]$", done.stdout, re.MULTILINE):
+        found.setdefault(name + others, set()).add(engine)
     return found
 
 
@@ -272,6 +272,7 @@ def test_marked_tests_run_with_one_engine_and_with_both_with_long() -> None:
 def test_of_the_quick_tests_each_runs_with_one_engine() -> None:
     module = "tests/record/test_reconcile.py"
     quick, both = engines(module, "--engines", "one"), engines(module)
+    assert {"-" in name for name in quick} == {True, False}, "no test has other parameters, or all have"
     assert quick and set(quick) == set(both), "no test is left out"
     assert all(len(found) == 1 for found in quick.values()) and len(set.union(*quick.values())) == 2
     assert all(found == {"sqlite", "mariadb"} for found in both.values())

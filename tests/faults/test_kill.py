@@ -12,12 +12,13 @@ from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from tests.fixtures.archive import ended_within, wait_for
 
 NODES = ("safe1", "safe2")
-SMALL = 400
 
 
-def fill(archive, *, source="field"):
-    ids = archive.files(SMALL, source, 3000)
-    ids += [archive.file(f"big/{i}", random.Random(i).randbytes(70 * 2**20), source) for i in range(2)]
+def fill(archive, long, *, source="field"):
+    """Request many small files, and big ones of which a killed run leaves partial files."""
+    ids = archive.files(400 if long else 150, source, 3000)
+    big = range(2 if long else 1)
+    ids += [archive.file(f"big/{i}", random.Random(i).randbytes(70 * 2**20), source) for i in big]
     for name in NODES:
         archive.requests(ids, source, name)
     return ids
@@ -114,22 +115,24 @@ def loop(archive, ids, kills, seed, source="field"):
 
 @pytest.mark.kill
 @pytest.mark.timeout(600)
-def test_runs_that_are_killed_anywhere_are_finished_by_the_next_one(archive, kills):
+def test_runs_that_are_killed_anywhere_are_finished_by_the_next_one(archive, kills, long):
     archive.node("field")
     for name in NODES:
         archive.node(name, archive=1)
-    loop(archive, fill(archive), kills, seed=1)
+    loop(archive, fill(archive, long), kills, seed=1)
 
 
 @pytest.mark.kill
 @pytest.mark.timeout(600)
-def test_runs_over_the_network_that_are_killed_anywhere_are_finished_by_the_next_one(archive, kills, sshd):
+def test_runs_over_the_network_that_are_killed_anywhere_are_finished_by_the_next_one(
+    archive, kills, long, sshd
+):
     archive.host("there", address=sshd.address, username=sshd.username)
     archive.node("far", host="there")
     for name in NODES:
         archive.node(name, archive=1)
     archive.configure(transfer={"ssh": sshd.ssh})
-    loop(archive, fill(archive, source="far"), kills, seed=2, source="far")
+    loop(archive, fill(archive, long, source="far"), kills, seed=2, source="far")
 
 
 def test_the_check_of_the_invariants_catches_a_copy_that_is_not_whole(sqlite_archive):

@@ -107,7 +107,7 @@ def test_a_retirement_that_is_killed_between_its_pages_goes_on_or_is_cancelled(
     cancelling = commits(filled, CANCEL)
     assert state(filled) == (0, 0)
     partly = 0
-    for turn, (call, number) in enumerate(chosen(found, 20 if long else 6)):
+    for turn, (call, number) in enumerate(chosen(found, 20 if long else 4)):
         undone(filled)
         killed(filled, RETIRE, call, number)
         partly += (0, 0) < state(filled) < whole
@@ -120,7 +120,7 @@ def test_a_retirement_that_is_killed_between_its_pages_goes_on_or_is_cancelled(
             assert state(filled) == whole
     assert partly, "no kill was between two pages"
 
-    for call, number in chosen(cancelling, 10 if long else 3):
+    for call, number in chosen(cancelling, 10 if long else 2):
         undone(filled)
         assert filled.run(*RETIRE).status == 0
         killed(filled, CANCEL, call, number)

@@ -11,7 +11,6 @@ import pytest
 
 from alpenhorn.fs import remembered
 from alpenhorn.fs.remembered import Memory
-from alpenhorn.plan.searches import parse
 from tests.fixtures.archive import Result, clock, wait_for
 
 TICK = 2.1  # seconds; times that are younger may be those of two changes
@@ -356,27 +355,3 @@ def test_a_run_that_is_killed_as_it_remembers_leaves_the_old_memory(field):
     assert memory(field).read_bytes() != before
     assert registered(field) == ["a/f", "b/f"]
     assert field.stray("field") == []
-
-
-@pytest.mark.timeout(600)
-def test_more_directories_than_are_held_are_remembered_in_pieces(field):
-    root = field.root("field")
-    number = 51_000
-    for parent in range(60):
-        for directory in range(number // 60):
-            os.makedirs(root / f"{parent}/{directory:04}")
-    put(field, "7/0007/f")
-    field.synced()
-    let_tick(field)
-    field.synced()
-    assert registered(field) == ["7/0007/f"]
-    with Memory(str(root)) as found:
-        assert found.is_intact() and parse(found.heading) is not None
-        assert sum(1 for _ in found.entries()) == number + 60 + 1
-    put(field, "8/0008/f")
-    assert listed(field) == {"8/0008"}
-    for path in directories(field):
-        os.utime(path)
-    put(field, "9/0009/f")
-    field.synced()
-    assert registered(field) == ["7/0007/f", "8/0008/f", "9/0009/f"]
