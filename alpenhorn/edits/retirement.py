@@ -17,10 +17,11 @@ from alpenhorn.index.selections import Progress, SelectionPart, counted
 from alpenhorn.reasons import Code
 from alpenhorn.scan import retirements as scan
 
-# What the retirement of a node has requested or released, and nobody has changed since then.
+# What the retirement of a node has requested or released, and nobody has changed since then.  Pending requests are
+# found by group, for which there is an index; without it, all finished requests would be read.
 OWN_REQUESTS = """
     FROM archivefilecopyrequest r LEFT JOIN archivefile f ON f.id = r.file_id
-    WHERE r.completed = 0 AND r.cancelled = 0
+    WHERE r.group_to_id IN (SELECT g.id FROM storagegroup g) AND r.completed = 0 AND r.cancelled = 0
       AND EXISTS (SELECT 1 FROM sync_event e WHERE e.file_id = r.file_id AND e.node_id = ? AND +e.at = r.timestamp
                   AND e.code = ?)
 """
