@@ -1,6 +1,7 @@
 """Measure commands on a large index, and on one of a tenth of its size.
 
-No file exists: only the index is measured.  The times are those of whole processes.
+No file exists, except those that are imported and deleted: only the index is measured.  The times are those of whole
+processes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from benchmarks import clock, scale_index
+from benchmarks import clock, scale_files, scale_index
 from benchmarks.clock import ALPENHORN, BenchFailed, Spent
 from benchmarks.mariadb import MariaDB
 
@@ -23,8 +24,8 @@ ROUNDS = 3
 MEMORY_B = 300_000_000
 GROWTH = 2.0  # largest permitted ratio
 HEADERS = ("command", "a tenth", "whole", "ratio", "memory", "reached")
-NODES = (("field", "here"), ("vault", "here"), ("mirror", "there"), ("spare", "there"))
-ARCHIVES = ("vault", "mirror")
+NODES = (("field", "here"), ("vault", "here"), ("second", "here"), ("mirror", "there"), ("spare", "there"))
+ARCHIVES = ("vault", "second", "mirror")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,9 @@ class ScaleRow:
     """A command on `host`, whose output contains `says`.
 
     `seconds`: if not None, it may take so long at any size; otherwise it may take GROWTH times as long as on the
-    smaller index.  `pending`: measured while a tenth of the files of the smaller index is requested.
+    smaller index.  `pending`: measured while a tenth of the files of the smaller index is requested.  `what`: what
+    it works on.  `prepare`: called before each round with the directory, the number of the round, and a function that
+    executes statements in the index.
     """
 
     command: str
@@ -40,6 +43,8 @@ class ScaleRow:
     host: str = "here"
     seconds: float | None = None
     pending: bool = False
+    what: str = ""
+    prepare: Callable[[Path, int, scale_index.Fill], None] | None = None
 
 
 ROWS = (
@@ -56,6 +61,12 @@ ROWS = (
     ScaleRow("request list --limit 10"),
     ScaleRow("history --limit 10"),
     ScaleRow("db check"),
+    ScaleRow("sync --only import", what=f"{scale_files.FILES:,} new files", prepare=scale_files.new),
+    ScaleRow(
+        "sync --only delete --node field --allow-mass-delete",  # many of a small index
+        what=f"{scale_files.FILES:,} released copies",
+        prepare=scale_files.released,
+    ),
     ScaleRow("sync", pending=True),
     ScaleRow("status", "spare", seconds=1, pending=True),
     ScaleRow("plan", host="there", pending=True),
@@ -95,20 +106,25 @@ def _on_index(
         if engine == "mariadb":
             server = MariaDB(base)
             at_end.callback(server.stop)
-            url, fill = server.url, server.execute_all
+            url = server.url
+            fill: scale_index.Fill = server.execute_all
         else:
             url = f"sqlite:///{base / 'index.db'}"
             fill = scale_index.in_sqlite(base / "index.db")
         _create(base, url)
         tell(f"{engine}: filling an index of {files:,} files")
         fill(scale_index.archive(files, engine == "sqlite"))
-        spent = []
+        spent: list[list[Spent]] = []
         filled = False
         for row in ROWS:
             if row.pending and not filled:
                 fill(scale_index.pending(pending, engine == "sqlite"))
                 filled = True
-            spent.append([_command(base, row.host, row.command, row.says) for _ in range(ROUNDS)])
+            spent.append([])
+            for number in range(ROUNDS):
+                if row.prepare is not None:
+                    row.prepare(base, number, fill)
+                spent[-1].append(_command(base, row.host, row.command, row.says))
             tell(f"{files:,} files: {row.command}: {', '.join(f'{one.seconds:.2f} s' for one in spent[-1])}")
         return spent
 
@@ -116,7 +132,8 @@ def _on_index(
 def _create(base: Path, url: str) -> None:
     """Create the index, the hosts and the nodes, and initialise the nodes' roots."""
     for host in ("here", "there"):
-        (base / f"{host}.toml").write_text(f'[database]\nurl = "{url}"\n[sync]\nhost = "{host}"\n')
+        text = f'[database]\nurl = "{url}"\n[sync]\nhost = "{host}"\nimport_settle = 0\n'
+        (base / f"{host}.toml").write_text(text)
     _command(base, "here", "db init")
     for host in ("here", "there"):
         _command(base, "here", f"host create {host}")
@@ -141,7 +158,9 @@ def _command(base: Path, host: str, command: str, says: str = "", more: tuple[st
 def table(facts: dict[str, Any], engine: str, files: int, scaled: list[Scaled]) -> str:
     rows = [
         (
-            one.row.command + (", requests pending" if one.row.pending else ""),
+            one.row.command
+            + (", requests pending" if one.row.pending else "")
+            + (f", {one.row.what}" if one.row.what else ""),
             f"{one.tenth:.2f} s",
             f"{one.whole:.2f} s",
             f"{one.whole / one.tenth:.2f}",

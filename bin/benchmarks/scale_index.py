@@ -50,10 +50,13 @@ ARCHIVE = (
     REQUESTS.format(done=1, source="field", groups="'vault', 'mirror'", series="{series}"),
     EVENTS,
 )
+Fill = Callable[[Iterator[str]], None]
+"""Executes statements in an index."""
+
 PENDING = (REQUESTS.format(done=0, source="vault", groups="'spare'", series="{series}"),)
 
 
-def in_sqlite(path: Path) -> Callable[[Iterator[str]], None]:
+def in_sqlite(path: Path) -> Fill:
     """Return a function that executes statements in this SQLite index, without flushing."""
 
     def execute_all(statements: Iterator[str]) -> None:
