@@ -1,5 +1,6 @@
 """Options of the test suite, and the modules with shared fixtures."""
 
+import gc
 import os
 import signal
 
@@ -81,6 +82,11 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the long tests first, so that at the end no process is left with one of them."""
     items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in LONG))
+
+
+def pytest_collection_finish() -> None:
+    """Exempt the collected tests from garbage collection, which would look at all of them again and again."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
