@@ -102,9 +102,9 @@ class Transfer(NamedTuple):
     """Section [transfer].
 
     `pull_timeout_base`: seconds.  `pull_bytes_per_second`: 0 for pulls without a deadline.  `stall_timeout`:
-    seconds without progress after which a session with another host is ended, 0 for never.  `bwlimit`: the
-    limits for fetching from other hosts, as (start as second of the local day, bytes per second or 0 for no
-    limit).
+    seconds without progress after which a session with another host is ended, 0 for never.  `tar`: fetch small
+    files from other hosts as a tar stream, if possible.  `bwlimit`: the limits for fetching from other hosts, as
+    (start as second of the local day, bytes per second or 0 for no limit).
     """
 
     pull_timeout_base: float = 300.0
@@ -112,6 +112,7 @@ class Transfer(NamedTuple):
     ssh: tuple[str, ...] = ("ssh",)
     rsync: str = "rsync"
     bbcp: str | None = None
+    tar: bool = True
     bwlimit: tuple[tuple[int, int], ...] = ()
     stall_timeout: float = 600.0
 
@@ -616,6 +617,7 @@ KEYS: dict[str, dict[str, ValueKind]] = {
         "ssh": ValueKind('a list of strings, such as ["ssh", "-F", "/etc/alpenhorn/ssh"]', _read_arguments),
         "rsync": _TEXT,
         "bbcp": _TEXT,
+        "tar": _SWITCH,
         "bwlimit": ValueKind("a bandwidth limit", _read_bwlimit),
         "stall_timeout": _duration(above_zero=False),
     },

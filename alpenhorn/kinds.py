@@ -106,7 +106,9 @@ JOBS = {
     "EmptyJob": Handler("alpenhorn.workers.trash:empty", ("report",)),
     "LookIntoTrashJob": Handler("alpenhorn.workers.trash:look", ("report",)),
     "CheckJob": Handler("alpenhorn.workers.check:check", ("report",)),
-    "PullJob": Handler("alpenhorn.workers.pull:pull_from", ("stage", "transfer", "report", "deadline")),
+    "PullJob": Handler(
+        "alpenhorn.workers.pull:pull_from", ("stage", "transfer", "report", "deadline", "without_tar")
+    ),
     "CompareJob": Handler("alpenhorn.workers.manifest:compare", ("report",)),
     "ManifestJob": Handler("alpenhorn.workers.manifest:write", ("stage", "report")),
     "LookJob": Handler("alpenhorn.workers.links:look", ("report",)),

@@ -941,6 +941,8 @@ class Code(_Codes):
     """The file would be copied on this host by rsync."""
     BY_RSYNC_OVER_SSH = "by-rsync-over-ssh", "rsync over ssh"
     """The file would be fetched from another host by rsync."""
+    BY_TAR_OVER_SSH = "by-tar-over-ssh", "tar over ssh"
+    """The small file would be fetched from another host in a stream of tar; by rsync if that is not possible."""
     BY_BBCP = "by-bbcp", "bbcp"
     """The file would be fetched from another host by bbcp."""
     INITIALISATION_REQUESTED = "initialisation-requested", "initialise"

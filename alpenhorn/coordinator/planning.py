@@ -102,6 +102,7 @@ def make_planner(
         local_method={node_id: io.local_method for node_id, io in ios.items()},
         space=space,
         bbcp=_installed(config.transfer.bbcp),
+        tar=config.transfer.tar,
         troubles=troubles,
         inodes=inodes,
     )

@@ -42,14 +42,16 @@ def run(
     stdin: bytes | None = None,
     env: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
+    on_data: Callable[[bytes], None] | None = None,
     stopping: Callable[[], bool] | None = None,
 ) -> CompletedCommand:
     """Run a program until it ends, and kill what remains of its process group.
 
     `timeout`: seconds, None for no limit.  `stdin`: None for no input.  `env`: None for this process's
     environment.  `on_line` is called with each non-empty line of standard output as it arrives, without its
-    line end; a carriage return ends a line too, so that updates of a progress bar arrive one by one.  Without
-    it, standard output is kept in memory, up to 16 MiB.  `stopping` is called several times a second.
+    line end; a carriage return ends a line too, so that updates of a progress bar arrive one by one.  `on_data`
+    is called with the bytes of standard output instead.  Without both, standard output is kept in memory, up to
+    16 MiB.  `stopping` is called several times a second.
 
     The program is killed when this process, or the calling thread, ends.
 
@@ -60,7 +62,7 @@ def run(
     process = _start(argv, stdin is not None, env)
     with contextlib.ExitStack() as at_end:
         try:
-            conversation = _Conversation(process, argv[0], stdin or b"", on_line)
+            conversation = _Conversation(process, argv[0], stdin or b"", on_line, on_data)
             at_end.callback(conversation.close)
             _converse(conversation, timeout, stopping)
         except BaseException:  # before the pipes are closed, or SIGPIPE could end it first
@@ -127,6 +129,7 @@ class _Conversation:
         program: str,
         stdin: bytes,
         on_line: Callable[[str], None] | None,
+        on_data: Callable[[bytes], None] | None,
     ) -> None:
         self.process = process
         self.program = program
@@ -141,7 +144,10 @@ class _Conversation:
         self._selector.register(self._pidfd, selectors.EVENT_READ)
         self._readers = {
             pipe.fileno(): take
-            for pipe, take in ((process.stdout, self._take_stdout), (process.stderr, self._take_stderr))
+            for pipe, take in (
+                (process.stdout, on_data or self._take_stdout),
+                (process.stderr, self._take_stderr),
+            )
             if pipe is not None
         }
         for fd in self._readers:

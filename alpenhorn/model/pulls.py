@@ -20,6 +20,7 @@ class Method(StrEnum):
     COPY = "copy"
     RSYNC = "rsync"
     RSYNC_SSH = "rsync over ssh"
+    TAR = "tar over ssh"
     BBCP = "bbcp"
 
 

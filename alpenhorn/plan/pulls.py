@@ -17,7 +17,7 @@ from alpenhorn.model.pulls import Method, OtherSource, PullFact, PullFile
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.inodes import Inodes
 from alpenhorn.plan.paths import file_fault
-from alpenhorn.plan.routes import Routes
+from alpenhorn.plan.routes import Routes, method_for
 from alpenhorn.plan.sources import NoneUsable, Route, Troubles, blames_source, choose
 from alpenhorn.plan.space import Space
 from alpenhorn.reasons import Code, Reason, Why, code_of, quoted
@@ -93,7 +93,8 @@ class PullPlanner:
 
     `nodes`: every node by id.  `groups`: the storage objects of the groups that have a node here.  `remote`: returns
     the remote object of a node.  `local_method`: the method for local copies of each node here.  `bbcp`: files of other
-    hosts are fetched with bbcp.  `troubles` grows during the run, through the methods of this class.
+    hosts are fetched with bbcp; `tar`: otherwise, small ones are fetched as a tar stream.  `troubles` grows during the
+    run, through the methods of this class.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class PullPlanner:
         local_method: Mapping[int, Method],
         space: Space,
         bbcp: bool,
+        tar: bool = False,
         troubles: Troubles,
         inodes: Inodes | None = None,
     ) -> None:
@@ -119,7 +121,7 @@ class PullPlanner:
         self._under_way: dict[int, dict[int, str]] = {}  # group id: file ids, with their paths
         self._paths: dict[int, set[str]] = {}  # node id: paths of files being pulled
         self.without_inodes: set[int] = set()
-        self.routes = Routes(host, nodes, groups, remote, local_method, bbcp, troubles)
+        self.routes = Routes(host, nodes, groups, remote, local_method, bbcp, tar, troubles)
         self._probes: dict[str | int, int] = {}  # the file whose pull tries a host or node again
 
     def decide(self, fact: PullFact, now: float) -> PullDecision:
@@ -194,7 +196,8 @@ class PullPlanner:
         assert fact.size_b is not None
         reserved = self.space.reserve(node_id, fact.size_b)
         self.inodes.reserve(node_id, path)
-        decision = PullDecision(fact, Choice.PULL, "", node, source, route.method[node_id], reserved)
+        method = method_for(route.method[node_id], fact.size_b)
+        decision = PullDecision(fact, Choice.PULL, "", node, source, method, reserved)
         if obstacle is None:
             return decision
         requested = self.nodes.get(fact.node_from_id)

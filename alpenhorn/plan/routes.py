@@ -10,6 +10,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import Method
 from alpenhorn.plan.sources import Route, Troubles
 from alpenhorn.reasons import Code
+from alpenhorn.transfer.methods import METHODS
 
 
 class Routes:
@@ -26,6 +27,7 @@ class Routes:
         remote: Callable[[NodeFact], Remote],
         local_method: Mapping[int, Method],
         bbcp: bool,
+        tar: bool,
         troubles: Troubles,
     ) -> None:
         self.host = host
@@ -34,6 +36,7 @@ class Routes:
         self.remote = remote
         self.local_method = local_method
         self.bbcp = bbcp
+        self.tar = tar
         self.troubles = troubles
         self._made: dict[tuple[int, int], Route | Refusal] = {}
 
@@ -87,9 +90,15 @@ class Routes:
 
     def _method(self, source: NodeFact, node: NodeFact, here: bool) -> Method:
         if not here:
-            return Method.BBCP if self.bbcp else Method.RSYNC_SSH
+            return Method.BBCP if self.bbcp else Method.TAR if self.tar else Method.RSYNC_SSH
         wanted = self.local_method[node.id]
         # Hard links are one copy: an archived file could be damaged through the other name, and would count twice.
         if wanted is Method.COPY and not source.archive and not node.archive:
             return Method.LINK
         return wanted
+
+
+def method_for(method: Method, size_b: int) -> Method:
+    """Return the method for a file of a route with this method: rsync if the file is too large for it."""
+    largest_b = METHODS[method].largest_b
+    return method if largest_b is None or size_b <= largest_b else Method.RSYNC_SSH

@@ -36,13 +36,21 @@ Stopped.
 
 
 def pull_from(
-    job: PullJob, node: Node, stage: str, transfer: Transfer, report: Reporter, deadline: float | None
+    job: PullJob,
+    node: Node,
+    stage: str,
+    transfer: Transfer,
+    report: Reporter,
+    deadline: float | None,
+    without_tar: set[str],
 ) -> tuple[PullResult, ...]:
     """Pull from a source on any host; see `pull`."""
     if job.source.host == job.node.host:
         return pull(job, node, stage, transfer, report, node_io(job.source))
     witness = remote_io(job.source).witness
-    return pull(job, node, stage, transfer, report, witness=witness, deadline=deadline)
+    return pull(
+        job, node, stage, transfer, report, witness=witness, deadline=deadline, without_tar=without_tar
+    )
 
 
 def pull(
@@ -54,13 +62,14 @@ def pull(
     source: Node | None = None,
     witness: str = "",
     deadline: float | None = None,
+    without_tar: set[str] | None = None,
 ) -> tuple[PullResult, ...]:
     """Pull the files of a job to `node`, in order; `stage`: the name of the directory for temporary files.
 
     `source`: the source's node if it is on this host; it is checked before a file counts as missing.
     `witness`: the file that marks the storage of a source on another host, fetched in the same session as the
     files; "" for a class without one.  `deadline`: seconds until the worker is killed; sessions with other
-    hosts are ended before that.
+    hosts are ended before that.  `without_tar`: see `PullState`.
 
     Errors of storage, programs and networks are in the results, where `method` is the method actually used.
     Files without a result were not begun, or were dropped, because the run is stopping or another bandwidth
@@ -71,7 +80,9 @@ def pull(
     try:
         node.check()
         with node.stage(stage) as place:
-            work = PullState(job, node, place, transfer, report, source, witness, results, deadline)
+            work = PullState(
+                job, node, place, transfer, report, source, witness, results, deadline, without_tar
+            )
             try:
                 _run(work)
             finally:

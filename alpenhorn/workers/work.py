@@ -45,6 +45,7 @@ class PullState:
 
     `witness`: the file, relative to the root, that identifies the storage of a source on another host; "" for
     a storage class without one.  `unseen`: why it is unknown whether the source's storage is mounted, or "".
+    `without_tar`: hosts from which no tar stream could be read, filled here, so that the next jobs do not try again.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class PullState:
         witness: str,
         results: dict[PullFile, PullResult],
         deadline: float | None = None,
+        without_tar: set[str] | None = None,
     ) -> None:
         self.job = job
         self.node = node
@@ -68,6 +70,7 @@ class PullState:
         self.witness = witness if source is None else ""
         self.unseen: Why = Code.SOURCE_MARKER_NOT_ASKED_FOR() if self.witness else ""
         self.results = results
+        self.without_tar: set[str] = set() if without_tar is None else without_tar
         self.lock = TreeLock(node.root, LOCK_SECONDS, report.stopping)
         self.names = NameChecker(stage.abilities, node.node.name)
         self.flush_each = len(job.files) <= FEW

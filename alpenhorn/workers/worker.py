@@ -21,7 +21,7 @@ class JobContext(NamedTuple):
     """The arguments available to handlers besides job and node (see `alpenhorn.kinds.Handler`).
 
     `silent`: other hosts that did not answer a deletion's look at keepers, and why; not asked again in this
-    run.
+    run.  `without_tar`: hosts from which no tar stream could be read.
     """
 
     stage: str
@@ -29,6 +29,7 @@ class JobContext(NamedTuple):
     report: Reporter
     transfer: Transfer
     silent: dict[str, AlpenhornError]
+    without_tar: set[str]
 
 
 class Worker:
@@ -37,10 +38,11 @@ class Worker:
     def __init__(self, transfer: Transfer) -> None:
         self.transfer = transfer
         self.silent: dict[str, AlpenhornError] = {}
+        self.without_tar: set[str] = set()
 
     def __call__(self, task: Task, report: Reporter) -> object:
         handler = JOBS[type(task.job).__name__]
-        around = JobContext(task.stage, task.deadline, report, self.transfer, self.silent)
+        around = JobContext(task.stage, task.deadline, report, self.transfer, self.silent, self.without_tar)
         return load(handler.target)(
             task.job, node_io(task.job.node), *(getattr(around, name) for name in handler.takes)
         )

@@ -24,8 +24,9 @@ from tests.fixtures.sshd import Sshd
 
 BIG = 64 * 2**20 + 12345
 LOCAL = [Method.LINK, Method.COPY, Method.RSYNC]
-COPIES = [Method.COPY, Method.RSYNC, Method.RSYNC_SSH]
-ALL = [*LOCAL, Method.RSYNC_SSH]
+COPIES = [Method.COPY, Method.RSYNC, Method.RSYNC_SSH, Method.TAR]
+REMOTE = [Method.RSYNC_SSH, Method.TAR]
+ALL = [*LOCAL, *REMOTE]
 HOSTILE = [
     "-rf",
     "--rsync-path=touch x",
@@ -230,7 +231,7 @@ def test_bad_sources_are_to_blame_and_the_others_come(world: World, method: Meth
     assert world.stages() == []
 
 
-@pytest.mark.parametrize("method", [Method.RSYNC_SSH, Method.COPY])
+@pytest.mark.parametrize("method", [*REMOTE, Method.COPY])
 def test_a_thousand_missing_files_are_all_reported(world: World, method: Method) -> None:
     """More messages than the kept end of rsync's standard error can hold."""
     missing = [world.file(f"acq/{number:04d}-{'x' * 100}", b"data") for number in range(1000)]
@@ -299,7 +300,7 @@ def test_another_nodes_storage_gets_nothing(world: World, method: Method) -> Non
     assert os.listdir(world.here) == ["ALPENHORN_NODE"]
 
 
-@pytest.mark.parametrize("method", [Method.COPY, Method.RSYNC, Method.RSYNC_SSH])
+@pytest.mark.parametrize("method", COPIES)
 @pytest.mark.parametrize("count", [6, 12])
 def test_when_the_destination_is_full_those_that_fit_are_done(
     world: World, method: Method, count: int, tmp_path: Path
@@ -363,23 +364,30 @@ def test_a_link_over_file_systems_becomes_a_copy(world: World) -> None:
 # --- networks -------------------------------------------------------------------------------------------
 
 
-def test_an_unreachable_host_is_network_trouble_for_all_that_is_left(world: World, sshd: Sshd) -> None:
+@pytest.mark.parametrize("method", REMOTE)
+def test_an_unreachable_host_is_network_trouble_for_all_that_is_left(
+    world: World, method: Method, sshd: Sshd
+) -> None:
     world.transfer = Transfer(ssh=("ssh", "-p", "1", *sshd.ssh[1:]))
-    results = world.pull(Method.RSYNC_SSH, world.put("acq/f", b"data"), world.put("acq/g", b"data"))
+    results = world.pull(method, world.put("acq/f", b"data"), world.put("acq/g", b"data"))
     assert set(verdicts(results).values()) == {(Verdict.FAILED, Blame.NETWORK)} and len(results) == 2
     assert "refused" in results["acq/f"].error
 
 
-def test_a_changed_host_key_is_network_trouble(world: World, sshd: Sshd, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", REMOTE)
+def test_a_changed_host_key_is_network_trouble(
+    world: World, method: Method, sshd: Sshd, tmp_path: Path
+) -> None:
     other = (sshd.base / "user_key.pub").read_text()
     (tmp_path / "known").write_text(f"[{sshd.address}]:{sshd.port} {other}")
     world.transfer = Transfer(ssh=("ssh", f"-oUserKnownHostsFile={tmp_path / 'known'}", *sshd.ssh[1:]))
-    results = world.pull(Method.RSYNC_SSH, world.put("acq/f", b"data"))
+    results = world.pull(method, world.put("acq/f", b"data"))
     assert verdicts(results) == {"acq/f": (Verdict.FAILED, Blame.NETWORK)}
     assert "Host key verification failed" in results["acq/f"].error
 
 
-def test_a_refused_key_is_network_trouble(world: World, sshd: Sshd, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", REMOTE)
+def test_a_refused_key_is_network_trouble(world: World, method: Method, sshd: Sshd, tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
     config = (
         (sshd.base / "client_config")
@@ -388,15 +396,19 @@ def test_a_refused_key_is_network_trouble(world: World, sshd: Sshd, tmp_path: Pa
     )
     (tmp_path / "config").write_text(config)
     world.transfer = Transfer(ssh=("ssh", "-F", str(tmp_path / "config")))
-    results = world.pull(Method.RSYNC_SSH, world.put("acq/f", b"data"))
+    results = world.pull(method, world.put("acq/f", b"data"))
     assert verdicts(results) == {"acq/f": (Verdict.FAILED, Blame.NETWORK)}
     assert "Permission denied" in results["acq/f"].error
 
 
-@pytest.mark.parametrize("program", ["rsync", "ssh"])
-def test_a_missing_program_is_named_and_touches_neither_copy(world: World, program: str) -> None:
+@pytest.mark.parametrize(
+    ("program", "method"), [("rsync", Method.RSYNC_SSH), ("ssh", Method.RSYNC_SSH), ("ssh", Method.TAR)]
+)
+def test_a_missing_program_is_named_and_touches_neither_copy(
+    world: World, program: str, method: Method
+) -> None:
     world.transfer = Transfer(ssh=("no-such-ssh",)) if program == "ssh" else Transfer(rsync="no-such-rsync")
-    results = world.pull(Method.RSYNC_SSH, world.put("acq/f", b"data"))
+    results = world.pull(method, world.put("acq/f", b"data"))
     assert results["acq/f"].blame in (Blame.UNKNOWN, Blame.NETWORK)
     assert f"no-such-{program}" in results["acq/f"].error
 

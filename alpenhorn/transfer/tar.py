@@ -1,0 +1,47 @@
+"""Fetch many small files as one tar stream: the command on the other host, and its input.
+
+The other host needs sh and a tar with the options below: GNU tar 1.29 or bsdtar 3.4, but not that of busybox.
+The GNU tar manual and bsdtar(1) describe them.  With --null, both take names as they are, and no name that
+begins with "./" can be an option.  Neither reports the times of files to the nanosecond except in the format
+pax.  Only the stream shows what a session has transferred; `alpenhorn.transfer.tar_reader` reads it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.transfer import ssh as remote
+from alpenhorn.transfer.address import login, root_of
+
+# LC_ALL: other locales would convert names to UTF-8.  TAR_OPTIONS: more options for GNU tar, set by the user.
+_TAR = "exec env LC_ALL=C TAR_OPTIONS= tar --null --no-recursion --format=pax -b 64 -c -f - -T -"
+_ODD = re.compile(rb"[^A-Za-z0-9/._-]")
+
+
+def command(ssh: Sequence[str], node: NodeFact) -> tuple[str, ...]:
+    """Return the arguments of a session that sends files below a node's root, named on its standard input.
+
+    Raises StorageError if the node's host has no usable address, or its root is not an absolute path, and
+    UnsafePath if the root cannot be a name.
+    """
+    user, address = login(node)
+    return (*remote.command(ssh, user), "--", address, _script(os.fsencode(root_of(node))))
+
+
+def _script(root: bytes) -> str:
+    """Return the command for the user's shell, which may be any.
+
+    Without single quotes, exclamation marks and newlines in the script, sh, csh and fish all pass it on
+    unchanged.  So the bytes of the root are written in octal, for the %b of printf.  The slash keeps a newline
+    at the end of the root, which the shell would remove.
+    """
+    octal = _ODD.sub(lambda match: b"\\0%03o" % match[0][0], root.rstrip(b"/")) + b"/"
+    return f"""exec sh -c 'cd -- "$(printf %b "{octal.decode()}")" && {_TAR}'"""
+
+
+def names(paths: Iterable[str]) -> bytes:
+    """Return the standard input of a session for `paths`, relative to the root."""
+    return b"".join(b"./" + os.fsencode(path) + b"\0" for path in paths)
