@@ -112,9 +112,9 @@ class Transfer(NamedTuple):
     ssh: tuple[str, ...] = ("ssh",)
     rsync: str = "rsync"
     bbcp: str | None = None
-    tar: bool = True
     bwlimit: tuple[tuple[int, int], ...] = ()
     stall_timeout: float = 600.0
+    tar: bool = True
 
 
 class Import(NamedTuple):
@@ -617,9 +617,9 @@ KEYS: dict[str, dict[str, ValueKind]] = {
         "ssh": ValueKind('a list of strings, such as ["ssh", "-F", "/etc/alpenhorn/ssh"]', _read_arguments),
         "rsync": _TEXT,
         "bbcp": _TEXT,
-        "tar": _SWITCH,
         "bwlimit": ValueKind("a bandwidth limit", _read_bwlimit),
         "stall_timeout": _duration(above_zero=False),
+        "tar": _SWITCH,
     },
     "import": {
         "pattern": ValueKind("tables, each headed [[import.pattern]]", _read_patterns),

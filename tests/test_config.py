@@ -42,6 +42,7 @@ pull_bytes_per_second = 0
 ssh = ["ssh", "-F", "/etc/alpenhorn/ssh"]
 rsync = "/opt/rsync"
 bbcp = "bbcp"
+tar = false
 bwlimit = {"18:00" = "off", "8:00" = "5 MB"}
 [[import.pattern]]
 path = '(?P<acq>\\d+)/(?P<file>.+)'
@@ -119,6 +120,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         "/opt/rsync",
         "bbcp",
         ((28800, 5_000_000), (64800, 0)),
+        tar=False,
     )
     assert [pattern.pattern for pattern in found.import_.patterns] == [r"(?P<acq>\d+)/(?P<file>.+)"]
     assert found.log == Log("warning", Path("/var/log/alpenhorn.log"), True)

@@ -42,7 +42,7 @@ def run(
     stdin: bytes | None = None,
     env: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
-    on_data: Callable[[bytes], None] | None = None,
+    on_data: Callable[[memoryview], None] | None = None,
     stopping: Callable[[], bool] | None = None,
 ) -> CompletedCommand:
     """Run a program until it ends, and kill what remains of its process group.
@@ -50,8 +50,8 @@ def run(
     `timeout`: seconds, None for no limit.  `stdin`: None for no input.  `env`: None for this process's
     environment.  `on_line` is called with each non-empty line of standard output as it arrives, without its
     line end; a carriage return ends a line too, so that updates of a progress bar arrive one by one.  `on_data`
-    is called with the bytes of standard output instead.  Without both, standard output is kept in memory, up to
-    16 MiB.  `stopping` is called several times a second.
+    is called with the bytes of standard output instead, in a buffer that is used again.  Without both, standard
+    output is kept in memory, up to 16 MiB.  `stopping` is called several times a second.
 
     The program is killed when this process, or the calling thread, ends.
 
@@ -129,12 +129,18 @@ class _Conversation:
         program: str,
         stdin: bytes,
         on_line: Callable[[str], None] | None,
-        on_data: Callable[[bytes], None] | None,
+        on_data: Callable[[memoryview], None] | None,
     ) -> None:
         self.process = process
         self.program = program
         self._stdin = memoryview(stdin)
         self._on_line = on_line
+        self._on_data = on_data
+        self._data_fd = -1
+        if on_data is not None and process.stdout is not None:
+            self._data_fd = process.stdout.fileno()
+            # A new buffer for each read would take as long as reading into it.
+            self._buffer = memoryview(bytearray(_READ))
         self._line = b""
         self._stdout: list[bytes] = []
         self._length = 0
@@ -144,10 +150,7 @@ class _Conversation:
         self._selector.register(self._pidfd, selectors.EVENT_READ)
         self._readers = {
             pipe.fileno(): take
-            for pipe, take in (
-                (process.stdout, on_data or self._take_stdout),
-                (process.stderr, self._take_stderr),
-            )
+            for pipe, take in ((process.stdout, self._take_stdout), (process.stderr, self._take_stderr))
             if pipe is not None
         }
         for fd in self._readers:
@@ -184,12 +187,20 @@ class _Conversation:
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def _read(self, fd: int) -> bool:
+        take = self._on_data if fd == self._data_fd else None
         try:
-            data = os.read(fd, _READ)
+            if take is not None:
+                count = os.readv(fd, [self._buffer])
+            else:
+                data = os.read(fd, _READ)
+                count = len(data)
         except BlockingIOError:
             return True
-        self._readers[fd](data)
-        return bool(data)
+        if take is not None:
+            take(self._buffer[:count])
+        else:
+            self._readers[fd](data)
+        return count > 0
 
     def _feed(self, fd: int) -> None:
         try:

@@ -107,7 +107,7 @@ class PullPlanner:
         local_method: Mapping[int, Method],
         space: Space,
         bbcp: bool,
-        tar: bool = False,
+        tar: bool,
         troubles: Troubles,
         inodes: Inodes | None = None,
     ) -> None:

@@ -62,7 +62,7 @@ def _uid(member: Member) -> int:
     if member.user and member.uid:  # rsync(1), --numeric-ids: 0 is the same everywhere
         try:
             return pwd.getpwnam(os.fsdecode(member.user)).pw_uid
-        except KeyError:
+        except (KeyError, ValueError):  # no such name, or no name at all
             pass
     return member.uid
 
@@ -71,7 +71,7 @@ def _gid(member: Member) -> int:
     if member.group and member.gid:
         try:
             return grp.getgrnam(os.fsdecode(member.group)).gr_gid
-        except KeyError:
+        except (KeyError, ValueError):  # no such name, or no name at all
             pass
     return member.gid
 

@@ -1,9 +1,9 @@
 """Fetch many small files as one tar stream: the command on the other host, and its input.
 
-The other host needs sh and a tar with the options below: GNU tar 1.29 or bsdtar 3.4, but not that of busybox.
-The GNU tar manual and bsdtar(1) describe them.  With --null, both take names as they are, and no name that
-begins with "./" can be an option.  Neither reports the times of files to the nanosecond except in the format
-pax.  Only the stream shows what a session has transferred; `alpenhorn.transfer.tar_reader` reads it.
+The other host needs sh and a tar with the options below, which the GNU tar manual and bsdtar(1) describe; tested
+with GNU tar 1.34 and bsdtar 3.6.2.  The tar of busybox lacks --null.  With it, both take names as they are, and a
+name that begins with "./" is never an option.  Only the format pax has the times of files to the nanosecond.  Only
+the stream shows what a session has transferred; `alpenhorn.transfer.tar_reader` reads it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 
+from alpenhorn.errors import StorageError
 from alpenhorn.model.nodes import NodeFact
+from alpenhorn.reasons import Code
 from alpenhorn.transfer import ssh as remote
 from alpenhorn.transfer.address import login, root_of
 
@@ -24,11 +26,14 @@ _ODD = re.compile(rb"[^A-Za-z0-9/._-]")
 def command(ssh: Sequence[str], node: NodeFact) -> tuple[str, ...]:
     """Return the arguments of a session that sends files below a node's root, named on its standard input.
 
-    Raises StorageError if the node's host has no usable address, or its root is not an absolute path, and
-    UnsafePath if the root cannot be a name.
+    Raises StorageError if the node's host has no usable address, or its root cannot be an absolute path.
     """
     user, address = login(node)
-    return (*remote.command(ssh, user), "--", address, _script(os.fsencode(root_of(node))))
+    try:
+        root = os.fsencode(root_of(node))
+    except UnicodeEncodeError:
+        raise StorageError(Code.ROOT_NAME_IMPOSSIBLE(root=node.root)) from None
+    return (*remote.command(ssh, user), "--", address, _script(root))
 
 
 def _script(root: bytes) -> str:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 BLOCK = 512
 RECORDS_LONGEST = 2**16  # bytes; the longest path has 4096
-SKIPPED_MOST = 64 * 2**20  # bytes; reading past more is not worth it
+UNUSED_MOST = 64 * 2**20  # bytes of a stream besides the files asked for; thousands of headers take 6 MiB
 
 _END = bytes(BLOCK)
 _REGULAR = frozenset((b"0", b"\0"))
@@ -51,13 +51,19 @@ class TarReader:
         self._wanted = wanted
         self._buffer = bytearray()
         self._needed = BLOCK  # bytes in the buffer for the next step
+        self._left = sum(wanted.values()) + UNUSED_MOST  # bytes; an endless stream must end some time
         self._skip = 0  # bytes of a member that is not used
         self._records: dict[bytes, bytes] = {}  # about the next member
+        self._sparse = False  # the next member has its data in a format of its own
 
-    def feed(self, data: bytes) -> list[Member]:
+    def feed(self, data: bytes | memoryview) -> list[Member]:
         """Take the next bytes of the stream, and return the files that are complete now."""
         found: list[Member] = []
         if self.ended or self.broken:
+            return found
+        self._left -= len(data)
+        if self._left < 0:
+            self.broken = True
             return found
         if self._skip >= len(data) and not self._buffer:
             self._skip -= len(data)
@@ -101,21 +107,21 @@ class TarReader:
         if size < 0 or kind == b"g" or (is_records and size > RECORDS_LONGEST):
             raise ValueError(kind)
         path = b"" if is_records else _path(header, records)
-        if is_records or (kind in _REGULAR and self._wanted.get(path) == size and not _is_sparse(records)):
+        if is_records or (kind in _REGULAR and self._wanted.get(path) == size and not self._sparse):
             if len(buffer) < end:
                 self._needed = end - at
                 return at
             content = bytes(buffer[data : data + size])
             if is_records:
                 self._records = _parse_records(content)
+                self._sparse = _SPARSE in content and any(key.startswith(_SPARSE) for key in self._records)
                 return end
             found.append(_member(header, records, path, content))
-        elif end - data > SKIPPED_MOST:
-            raise ValueError(size)
         else:
             self._skip = end - data
             end = data
         self._records = {}
+        self._sparse = False
         return end
 
 
@@ -146,10 +152,6 @@ def _path(header: bytes, records: Mapping[bytes, bytes]) -> bytes:
         if header[345] and header[257:263] == b"ustar\0":
             path = _text(header[345:500]) + b"/" + path
     return path[2:] if path[:2] == b"./" else b""
-
-
-def _is_sparse(records: Mapping[bytes, bytes]) -> bool:
-    return any(key.startswith(_SPARSE) for key in records)
 
 
 def _parse_records(data: bytes) -> dict[bytes, bytes]:

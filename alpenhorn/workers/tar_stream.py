@@ -90,7 +90,7 @@ class _Session:
     def _is_over(self) -> bool:
         return self._work.stopping() or self._reader.broken or self._timer.over()
 
-    def _on_data(self, data: bytes) -> None:
+    def _on_data(self, data: memoryview) -> None:
         self._timer.moved()
         for member in self._reader.feed(data):
             # The first member of a path counts: another one would have to replace a file that was accepted.

@@ -236,7 +236,7 @@ def test_rsync_is_used_if_bbcp_is_configured_and_not_installed(sqlite_hosts):
 
 
 def test_programs_that_are_missing_are_named(sqlite_hosts):
-    sqlite_hosts.configure(transfer={"ssh": sqlite_hosts.sshd.ssh, "rsync": "/no/such/rsync"})
+    sqlite_hosts.configure(transfer={"ssh": sqlite_hosts.sshd.ssh, "rsync": "/no/such/rsync", "tar": False})
     result = sqlite_hosts.sync()
     assert result.status == 1 and "/no/such/rsync" in result.err
     assert sqlite_hosts.state(sqlite_hosts.local) == "done"

@@ -57,7 +57,7 @@ def test_situation_06_pulls_work_with_the_rsync_of_rhel_8(hosts: Archive, sshd: 
     if root != hosts.root("far"):
         hosts.root("far").symlink_to(root)
     hosts.do("UPDATE storagenode SET root = ? WHERE name = 'far'", str(root))
-    hosts.configure(transfer={"ssh": sshd.ssh, "rsync": str(old_rsync(hosts.base / "bin"))})
+    hosts.configure(transfer={"ssh": sshd.ssh, "rsync": str(old_rsync(hosts.base / "bin")), "tar": False})
     good, gone, rotten = wanted(hosts)
     (root / "acq" / "1").unlink()
     (root / "acq" / "2").write_bytes(b"bites")
@@ -71,7 +71,7 @@ def test_situation_06_pulls_work_with_the_rsync_of_rhel_8(hosts: Archive, sshd: 
 
 def test_situation_06_a_pull_says_that_rsync_is_too_old(hosts: Archive, sshd: Sshd) -> None:
     old = old_rsync(hosts.base / "bin", "3.0.9", KNOWN.replace("|--outbuf=*", ""))
-    hosts.configure(transfer={"ssh": sshd.ssh, "rsync": str(old)})
+    hosts.configure(transfer={"ssh": sshd.ssh, "rsync": str(old), "tar": False})
     wanted(hosts, 1)
     result = hosts.sync()
     assert result.status == 1

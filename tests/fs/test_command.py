@@ -103,6 +103,33 @@ def test_exception_of_on_line_kills_the_program_and_is_raised():
         shell("echo hello; sleep 99", on_line=take)
 
 
+def test_bytes_are_delivered_as_they_come():
+    """The program continues only after its first bytes were read."""
+    read, write = os.pipe()
+    os.set_inheritable(read, True)
+    found = []
+
+    def take(data):
+        if data:
+            found.append(bytes(data))
+            os.write(write, b"go\n")
+
+    script = f"printf 'a\\0\\377'; read < {fifo(read)}; head -c 300000 /dev/zero"
+    done = shell(script, on_data=take)
+    os.close(read)
+    os.close(write)
+    assert found[0] == b"a\0\xff" and b"".join(found[1:]) == bytes(300_000)
+    assert done.stdout == ""
+
+
+def test_exception_of_on_data_kills_the_program_and_is_raised():
+    def take(data):
+        raise LookupError(bytes(data))
+
+    with pytest.raises(LookupError, match="hello"):
+        shell("echo hello; sleep 99", on_data=take)
+
+
 def test_a_failure_reports_status_and_the_end_of_the_output():
     with pytest.raises(CommandFailed) as caught:
         shell("echo first >&2; echo last >&2; exit 23")

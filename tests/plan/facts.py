@@ -78,6 +78,7 @@ def planner(
     reserve: Any = None,
     method: Method = Method.COPY,
     bbcp: bool = False,
+    tar: bool = False,
     troubles: Troubles | None = None,
     groups: Mapping[int, Any] | None = None,
 ) -> PullPlanner:
@@ -95,6 +96,7 @@ def planner(
         local_method={one.id: method for one in local},
         space=space,
         bbcp=bbcp,
+        tar=tar,
         troubles=troubles or Troubles(),
     )
 

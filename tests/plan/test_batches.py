@@ -119,6 +119,7 @@ def job(task: Task) -> PullJob:
         (Method.BBCP, BATCH_FILES),
         (Method.RSYNC, SESSION_FILES),
         (Method.RSYNC_SSH, SESSION_FILES),
+        (Method.TAR, SESSION_FILES),
     ],
 )
 def test_a_job_holds_files_of_one_kind_in_the_order_of_the_requests(method: Method, most: int) -> None:

@@ -362,8 +362,24 @@ def test_files_of_another_host_are_fetched(bbcp: bool, method: Method, archive: 
     assert plan.decide(fact(), NOW).method is method
 
 
-def test_bbcp_is_not_used_on_this_host() -> None:
-    assert planner(bbcp=True).decide(fact(), NOW).method is Method.LINK
+@pytest.mark.parametrize(
+    ("size_b", "bbcp", "method"),
+    [
+        (0, False, Method.TAR),
+        (2**20, False, Method.TAR),
+        (2**20 + 1, False, Method.RSYNC_SSH),
+        (2**20, True, Method.BBCP),
+    ],
+)
+def test_small_files_of_another_host_are_fetched_as_a_tar_stream(
+    size_b: int, bbcp: bool, method: Method
+) -> None:
+    plan = planner(remote(), node(), bbcp=bbcp, tar=True)
+    assert plan.decide(fact(size_b=size_b), NOW).method is method
+
+
+def test_bbcp_and_tar_are_not_used_on_this_host() -> None:
+    assert planner(bbcp=True, tar=True).decide(fact(), NOW).method is Method.LINK
 
 
 def test_files_that_do_not_fit_are_skipped_and_smaller_ones_behind_them_are_pulled() -> None:

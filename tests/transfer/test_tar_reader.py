@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpenhorn.transfer.tar_reader import BLOCK, SKIPPED_MOST, Member, TarReader
+from alpenhorn.transfer.tar_reader import BLOCK, UNUSED_MOST, Member, TarReader
 
 Files = dict[bytes, bytes]
 
@@ -145,14 +145,13 @@ def test_attributes_without_records_are_those_of_the_header() -> None:
     assert found[2:] == (0o600, 7, 8, b"", b"", 1234567890 * 10**9)
 
 
-def test_a_large_member_that_is_not_asked_for_takes_no_memory() -> None:
+def test_a_member_that_is_not_asked_for_takes_no_memory_and_ends_some_time() -> None:
     piece = bytes(2**16)
-    head = info(b"acq/f", SKIPPED_MOST).tobuf(tarfile.PAX_FORMAT)
     reader = TarReader({b"acq/f": 3, b"acq/g": 1})
+    reader.feed(info(b"acq/f", 2**25).tobuf(tarfile.PAX_FORMAT))
     tracemalloc.start()
     try:
-        reader.feed(head)
-        for _ in range(SKIPPED_MOST // len(piece)):
+        for _ in range(2**25 // len(piece)):
             reader.feed(piece)
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
@@ -160,11 +159,17 @@ def test_a_large_member_that_is_not_asked_for_takes_no_memory() -> None:
     assert contents(read(reader, stream((info(b"acq/g", 1), b"x")))) == [(b"acq/g", b"x")]
 
 
-@pytest.mark.parametrize("size", [SKIPPED_MOST + 1, 2**33 - 1])
-def test_more_than_that_is_not_read(size: int) -> None:
+@pytest.mark.parametrize("size", [0, 512, 2**32])
+def test_an_endless_stream_is_broken(size: int) -> None:
+    head = info(b"acq/f", size).tobuf(tarfile.PAX_FORMAT)
+    more = bytes(2**20) if size > BLOCK else (head + bytes(size)) * 1000
     reader = TarReader({b"acq/f": 3})
-    reader.feed(info(b"acq/f", size).tobuf(tarfile.PAX_FORMAT))
-    assert reader.broken and reader.feed(bytes(BLOCK)) == []
+    reader.feed(head + bytes(size % 2**32))
+    for _ in range(UNUSED_MOST // len(more)):
+        assert not reader.broken
+        reader.feed(more)
+    reader.feed(more)
+    assert reader.broken and not reader.ended and reader.feed(bytes(BLOCK)) == []
 
 
 @pytest.mark.parametrize(
