@@ -168,7 +168,9 @@ def fetch(
     # "./" prevents that names which begin with "#" or ";" are read as comments.
     names = b"".join(b"./" + os.fsencode(path) + b"\0" for path in paths)
     try:
-        done = run(argv, timeout=None, stdin=names, on_line=on_line, stopping=stopping)
+        done = run(
+            argv, timeout=None, stdin=names, env=remote.environment(), on_line=on_line, stopping=stopping
+        )
     except CommandFailed as error:
         if "unknown option" in error.stderr and (found := version(argv[0])) and too_old(found):
             why = Code.RSYNC_TOO_OLD(rsync=argv[0], version=found, oldest=OLDEST)

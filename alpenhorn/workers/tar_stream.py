@@ -69,6 +69,7 @@ class _Session:
                 tar.command(work.transfer.ssh, work.job.source),
                 timeout=None,
                 stdin=tar.names(file.path for file in self._left.values()),
+                env=ssh.environment(),
                 on_data=self._on_data,
                 stopping=self._is_over,
             )

@@ -269,10 +269,14 @@ def test_fault_13_files_of_a_disk_that_is_not_mounted_on_another_host_are_not_lo
     assert hosts.stray("safe") == []
 
 
-def test_fault_13_the_marker_costs_no_session_of_its_own_and_leaves_nothing_behind(hosts):
+@pytest.mark.parametrize(
+    ("tar", "most"), [(False, 1), (True, 2)]
+)  # tar leaves the file that is gone to rsync
+def test_fault_13_the_marker_costs_no_session_of_its_own_and_leaves_nothing_behind(hosts, tar, most):
     sessions = hosts.base / "sessions"
     counting = stand_in(hosts.base / "bin", "counting-ssh", f'echo >> {sessions}; exec ssh "$@"')
-    hosts.configure(transfer={"ssh": [str(counting), *hosts.sshd.ssh[1:]]}, sync={"jobs": 1})
+    ssh = [str(counting), *hosts.sshd.ssh[1:]]
+    hosts.configure(transfer={"ssh": ssh, "tar": tar}, sync={"jobs": 1})
     gone = hosts.file("acq/gone", b"bytes", "far")
     good = hosts.file("acq/good", b"bytes", "far")
     (hosts.root("far") / "acq/gone").unlink()
@@ -280,7 +284,7 @@ def test_fault_13_the_marker_costs_no_session_of_its_own_and_leaves_nothing_behi
     assert hosts.sync("--only", "pull").status == 1
     # The node is there, and the file is not: that is the source's fault, as ever.
     assert hosts.copy(gone, "far") == "MY" and hosts.copy(good, "safe") == "YY"
-    assert len(sessions.read_text()) == 1
+    assert len(sessions.read_text()) == most
     assert hosts.stray("safe") == [] and hosts.tree("safe") == {"acq/good": b"bytes"}
 
 

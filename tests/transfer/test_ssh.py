@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from alpenhorn.reasons import Code
-from alpenhorn.transfer.ssh import cause, command, failed
+from alpenhorn.transfer.ssh import cause, command, environment, failed
 
 CLOSED = """\
 rsync: connection unexpectedly closed (0 bytes received so far) [Receiver]
@@ -68,3 +70,12 @@ def test_situation_20_a_reason_names_the_host_as_the_index_does(stderr: str, cod
 
 def test_an_empty_message_is_not_a_cause() -> None:
     assert cause(["", "rsync error: x"]) == "no message"
+
+
+def test_the_environment_of_a_session_is_ours_where_both_set_a_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "5")
+    found = environment()
+    assert found["MALLOC_TRIM_THRESHOLD_"] == "5" and int(found["MALLOC_MMAP_THRESHOLD_"]) > 2**20
+    assert found.items() >= os.environ.items()
