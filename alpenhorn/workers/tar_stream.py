@@ -15,6 +15,7 @@ from alpenhorn.fs.command import run
 from alpenhorn.fs.hashing import Digests, Hasher
 from alpenhorn.model.pulls import Method, PullFile
 from alpenhorn.model.tasks import Blame
+from alpenhorn.reasons import Code
 from alpenhorn.transfer import ssh, tar
 from alpenhorn.transfer.attributes import AttributeSetter
 from alpenhorn.transfer.blame import TransferFailed, destination_failed
@@ -48,10 +49,10 @@ class _Session:
         largest_b = METHODS[Method.TAR].largest_b
         self._work = work
         self._files = files
-        self._left = {
+        self._wanted = {
             os.fsencode(file.path): file for file in files if largest_b is None or file.size_b <= largest_b
         }
-        self._reader = TarReader({path: file.size_b for path, file in self._left.items()})
+        self._reader = TarReader({path: file.size_b for path, file in self._wanted.items()})
         self._timer = work.timer()
         self._attributes = AttributeSetter(work.stage.abilities.keeps_owners)
         self._arrived: set[str] = set()
@@ -68,7 +69,7 @@ class _Session:
             run(
                 tar.command(work.transfer.ssh, work.job.source),
                 timeout=None,
-                stdin=tar.names(file.path for file in self._left.values()),
+                stdin=tar.names(file.path for file in self._wanted.values()),
                 env=ssh.environment(),
                 on_data=self._on_data,
                 stopping=self._is_over,
@@ -83,7 +84,10 @@ class _Session:
             pass  # rsync reports it
         left = [file for file in self._files if file.path not in self._arrived]
         if left and status == SSH_FAILED:
-            raise TransferFailed(Blame.NETWORK, ssh.failed(host, stderr))
+            why = ssh.failed(host, stderr)
+            # A command that a restricted key runs instead may have ended with this status, too.
+            if why.code not in (Code.HOST_SESSION_FAILED, Code.HOST_RESTRICTS_COMMANDS):
+                raise TransferFailed(Blame.NETWORK, why)
         if not self._arrived and not self._reader.ended and host is not None:
             work.without_tar.add(host)
         return left
@@ -95,7 +99,7 @@ class _Session:
         self._timer.moved()
         for member in self._reader.feed(data):
             # The first member of a path counts: another one would have to replace a file that was accepted.
-            file = self._left.pop(member.path, None)
+            file = self._wanted.pop(member.path, None)
             if file is not None:
                 self._take(file, member)
 

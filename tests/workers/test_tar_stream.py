@@ -147,6 +147,7 @@ def test_what_a_stream_that_is_cut_does_not_bring_comes_with_rsync(world: World,
     "script",
     [
         "exec no-such-tar",
+        "echo no tar for this key >&2; exit 255",
         "echo \"tar: unrecognized option '--null'\" >&2; exit 1",
         'echo welcome; exec tar "$@"',
     ],
@@ -256,6 +257,7 @@ def test_progress_is_counted_once(world: World) -> None:
     assert world.report.files == 21 and world.report.bytes >= 20_000
 
 
-def test_a_big_file_in_the_job_comes_with_rsync(world: World) -> None:
-    small, big = world.put("acq/small", b"data"), world.put("acq/big", os.urandom(2**20 + 1))
-    assert methods(pulled(world, small, big)) == {"acq/small": Method.TAR, "acq/big": Method.RSYNC_SSH}
+def test_a_big_file_in_the_job_comes_with_rsync_into_the_same_stage(world: World) -> None:
+    small, big = world.put("acq/small", b"data"), world.put("0/big", os.urandom(2**20 + 1))
+    assert methods(pulled(world, small, big)) == {"acq/small": Method.TAR, "0/big": Method.RSYNC_SSH}
+    assert all_right(world, [small, big])
