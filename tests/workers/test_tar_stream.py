@@ -24,9 +24,9 @@ NETWORK = (Verdict.FAILED, Blame.NETWORK)
 
 
 def pulled(
-    world: World, *files: PullFile, without: set[str] | None = None, witness: str = ""
+    world: World, *files: PullFile, without: set[str] | None = None, witness: str = "", rate: int = 0
 ) -> dict[str, PullResult]:
-    job = PullJob(world.source_fact, world.fact, Method.TAR, files)
+    job = PullJob(world.source_fact, world.fact, Method.TAR, files, rate)
     results = pull(
         job,
         DefaultNode(world.fact, {}),
@@ -131,7 +131,7 @@ def test_nothing_that_tar_says_is_believed(world: World, sshd: Sshd) -> None:
     assert sorted(os.listdir(world.here.parent)) == ["calls", "here", "liar.py", "source", "ssh", "tar"]
 
 
-@pytest.mark.parametrize("at", [0, 100, 512, 1700, 5000, 30_000, 31_744])
+@pytest.mark.parametrize("at", [0, 1700, 5000, 30_000, 31_744])
 def test_what_a_stream_that_is_cut_does_not_bring_comes_with_rsync(world: World, sshd: Sshd, at: int) -> None:
     instead_of_tar(world, sshd, f'tar "$@" | head -c {at}')
     files = [world.put(f"acq/{number}", os.urandom(5000)) for number in range(5)]
@@ -155,7 +155,7 @@ def test_what_a_stream_that_is_cut_does_not_bring_comes_with_rsync(world: World,
 def test_a_host_without_a_usable_tar_is_asked_once(world: World, sshd: Sshd, script: str) -> None:
     instead_of_tar(world, sshd, script)
     without: set[str] = set()
-    for number in range(3):
+    for number in range(2):
         file = world.put(f"acq/{number}", b"data")
         world.stage = f"s{number}"
         results = pulled(world, file, without=without)
@@ -247,6 +247,14 @@ def test_several_names_of_one_file_all_come(world: World) -> None:
         files.append(world.file(name, b"data"))
     assert verdicts(pulled(world, *files)) == {file.path: PULLED for file in files}
     assert len({(world.here / file.path).stat().st_ino for file in files}) == 3
+
+
+def test_with_a_limit_and_for_a_part_rsync_is_used(world: World) -> None:
+    file = world.put("acq/f", b"data")
+    assert methods(pulled(world, file, rate=10**6)) == {"acq/f": Method.RSYNC_SSH}
+    (world.here / "acq/f").unlink()
+    world.stage = "part-7-abc"
+    assert methods(pulled(world, file)) == {"acq/f": Method.RSYNC_SSH}
 
 
 def test_progress_is_counted_once(world: World) -> None:
