@@ -262,7 +262,7 @@ def test_a_pull_in_progress_when_a_limit_begins_continues_under_it(hosts):
     slow = stand_in(
         hosts.base / "bin", "slow", 'case "$*" in *bwlimit*) ;; *) sleep 100 ;; esac; exec rsync "$@"'
     )
-    configure(hosts, TABLE, rsync=str(slow))
+    configure(hosts, TABLE, rsync=str(slow), tar=False)
     bring(hosts, ["far0"], 300_000)
     began = time.monotonic()
     hosts.synced(environ=at("07:59:58"))

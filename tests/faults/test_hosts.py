@@ -236,8 +236,8 @@ def test_a_lease_is_judged_by_the_servers_clock_whatever_the_hosts_say(hosts):
     archive.node("fast", group="shared", host="two")
     archive.requests(ids, "in-one", "shared")
     reached, gate = archive.base / "reached", archive.base / "gate"
-    until = f'touch {reached}; until [ -e {gate} ]; do sleep 0.05; done; exec {shutil.which("rsync")} "$@"'
-    tools = str(stand_in(archive.base / "bin", "rsync", until).parent)
+    until = f'touch {reached}; until [ -e {gate} ]; do sleep 0.05; done; exec {shutil.which("ssh")} "$@"'
+    tools = str(stand_in(archive.base / "bin", "ssh", until).parent)
     held = archive.start("sync", "--node", "slow", host="three", path=tools, environ=clock(CLOCKS["three"]))
     wait_for(lambda: reached.exists() and archive.claims(), "a pull under way")
     held.process.send_signal(signal.SIGSTOP)
