@@ -17,7 +17,7 @@ from alpenhorn.model.pulls import Method, OtherSource, PullFact, PullFile
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.inodes import Inodes
 from alpenhorn.plan.paths import file_fault
-from alpenhorn.plan.routes import Routes, method_for
+from alpenhorn.plan.routes import Routes
 from alpenhorn.plan.sources import NoneUsable, Route, Troubles, blames_source, choose
 from alpenhorn.plan.space import Space
 from alpenhorn.reasons import Code, Reason, Why, code_of, quoted
@@ -196,7 +196,7 @@ class PullPlanner:
         assert fact.size_b is not None
         reserved = self.space.reserve(node_id, fact.size_b)
         self.inodes.reserve(node_id, path)
-        method = method_for(route.method[node_id], fact.size_b)
+        method = self.routes.method(route, node_id, fact.size_b)
         decision = PullDecision(fact, Choice.PULL, "", node, source, method, reserved)
         if obstacle is None:
             return decision

@@ -10,7 +10,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import Method
 from alpenhorn.plan.sources import Route, Troubles
 from alpenhorn.reasons import Code
-from alpenhorn.transfer.methods import METHODS
+from alpenhorn.transfer.methods import TAR_LARGEST
 
 
 class Routes:
@@ -55,6 +55,13 @@ class Routes:
             route = self._made[key] = self._make(node_from_id, group_to_id)
         return route
 
+    def method(self, route: Route, node_id: int, size_b: int) -> Method:
+        """Return the method for a file of that length, on its way to a node."""
+        method = route.method[node_id]
+        if method is Method.RSYNC_SSH and self.tar and size_b <= TAR_LARGEST:
+            return Method.TAR
+        return method
+
     def _make(self, node_from_id: int, group_to_id: int) -> Route | Refusal:
         """Return the route from a node into a group, or why nothing can be pulled on it."""
         source = self.nodes.get(node_from_id)
@@ -90,15 +97,9 @@ class Routes:
 
     def _method(self, source: NodeFact, node: NodeFact, here: bool) -> Method:
         if not here:
-            return Method.BBCP if self.bbcp else Method.TAR if self.tar else Method.RSYNC_SSH
+            return Method.BBCP if self.bbcp else Method.RSYNC_SSH
         wanted = self.local_method[node.id]
         # Hard links are one copy: an archived file could be damaged through the other name, and would count twice.
         if wanted is Method.COPY and not source.archive and not node.archive:
             return Method.LINK
         return wanted
-
-
-def method_for(method: Method, size_b: int) -> Method:
-    """Return the method for a file of a route with this method: rsync if the file is too large for it."""
-    largest_b = METHODS[method].largest_b
-    return method if largest_b is None or size_b <= largest_b else Method.RSYNC_SSH

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from alpenhorn.model.pulls import Method
 from alpenhorn.reasons import Code
 
+TAR_LARGEST = 2**20  # bytes; the worker keeps a file of a tar stream in memory
+
 
 class MethodTraits(NamedTuple):
     """The properties of a method.
@@ -18,7 +20,6 @@ class MethodTraits(NamedTuple):
     `alpenhorn.workers.pull`).  `reason`: the text shown by `plan`.  `setting`: the value of a node's `method`
     setting that selects it for pulls from other nodes of the host; "" if it cannot be selected.  `network`:
     the bytes come from another host.  `session`: starting it is slow, so that a job has many files.
-    `largest_b`: the maximum length of a file, in bytes; None for any.
     """
 
     function: str
@@ -26,7 +27,6 @@ class MethodTraits(NamedTuple):
     setting: str = ""
     network: bool = False
     session: bool = False
-    largest_b: int | None = None
 
 
 METHODS = {
@@ -39,11 +39,7 @@ METHODS = {
         "alpenhorn.workers.fetching:by_rsync", Code.BY_RSYNC_OVER_SSH, network=True, session=True
     ),
     Method.TAR: MethodTraits(
-        "alpenhorn.workers.tar_stream:by_tar",
-        Code.BY_TAR_OVER_SSH,
-        network=True,
-        session=True,
-        largest_b=2**20,
+        "alpenhorn.workers.tar_stream:by_tar", Code.BY_TAR_OVER_SSH, network=True, session=True
     ),
     Method.BBCP: MethodTraits("alpenhorn.workers.fetching:by_bbcp", Code.BY_BBCP, network=True),
 }

@@ -19,7 +19,7 @@ from alpenhorn.reasons import Code
 from alpenhorn.transfer import ssh, tar
 from alpenhorn.transfer.attributes import AttributeSetter
 from alpenhorn.transfer.blame import TransferFailed, destination_failed
-from alpenhorn.transfer.methods import METHODS
+from alpenhorn.transfer.methods import TAR_LARGEST
 from alpenhorn.transfer.tar_reader import Member, TarReader
 from alpenhorn.workers.fetching import by_rsync
 from alpenhorn.workers.work import ArrivedFile, PullState
@@ -46,12 +46,9 @@ class _Session:
     """One session with the other host."""
 
     def __init__(self, work: PullState, files: Sequence[PullFile]) -> None:
-        largest_b = METHODS[Method.TAR].largest_b
         self._work = work
         self._files = files
-        self._wanted = {
-            os.fsencode(file.path): file for file in files if largest_b is None or file.size_b <= largest_b
-        }
+        self._wanted = {os.fsencode(file.path): file for file in files if file.size_b <= TAR_LARGEST}
         self._reader = TarReader({path: file.size_b for path, file in self._wanted.items()})
         self._timer = work.timer()
         self._attributes = AttributeSetter(work.stage.abilities.keeps_owners)
