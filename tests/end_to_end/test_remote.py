@@ -235,6 +235,15 @@ def test_rsync_is_used_if_bbcp_is_configured_and_not_installed(sqlite_hosts):
     assert sqlite_hosts.tree("safe") == {"acq/f": b"bytes", "acq/g": b"local"}
 
 
+@pytest.mark.parametrize(("tar", "method"), [(True, "tar over ssh"), (False, "rsync over ssh")])
+def test_small_files_come_in_a_stream_of_tar_unless_it_is_switched_off(sqlite_hosts, tar, method):
+    sqlite_hosts.configure(transfer={"ssh": sqlite_hosts.sshd.ssh, "tar": tar})
+    assert method in sqlite_hosts.run("plan").out
+    sqlite_hosts.synced()
+    assert sqlite_hosts.tree("safe") == {"acq/f": b"bytes", "acq/g": b"local"}
+    assert f"{method} from far" in sqlite_hosts.run("history", "--file", "acq/f").out
+
+
 def test_programs_that_are_missing_are_named(sqlite_hosts):
     sqlite_hosts.configure(transfer={"ssh": sqlite_hosts.sshd.ssh, "rsync": "/no/such/rsync", "tar": False})
     result = sqlite_hosts.sync()
