@@ -8,6 +8,7 @@ An invalid statement raises a peewee error.
 from __future__ import annotations
 
 import datetime
+import logging
 import os
 import time
 import weakref
@@ -22,6 +23,8 @@ from alpenhorn.index import facts
 from alpenhorn.index.dialect import Dialect
 from alpenhorn.index.engines import IndexInterrupted, database, database_for
 from alpenhorn.reasons import Reason
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Fact = TypeVar("Fact")
@@ -191,6 +194,7 @@ class Index:
                         # Later statements, such as the record of the run's end, must not wait again.
                         self._abandoned = gone
                     raise gone from error
+                _log.debug("%s; trying again", error)
             pause = min(2 * pause, 5.0)
 
     def _gives_up(self, started: float, pause: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import threading
 from contextlib import nullcontext
@@ -48,8 +49,9 @@ def names(index: Index) -> list[str]:
 
 @pytest.mark.parametrize("moment", ["before the first statement", "between two", "before the commit"])
 def test_work_is_done_once_though_the_server_killed_the_session(
-    mariadb: MariaDBServer, maria: Index, moment: str
+    mariadb: MariaDBServer, maria: Index, moment: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG, "alpenhorn")
     attempts: list[int] = []
 
     def work() -> str:
@@ -66,6 +68,8 @@ def test_work_is_done_once_though_the_server_killed_the_session(
 
     assert maria.retry(work) == "done"
     assert len(attempts) == 2
+    (said,) = [record.getMessage() for record in caplog.records if record.name.startswith("alpenhorn")]
+    assert "lost the connection" in said and said.endswith("; trying again")
     assert names(maria) == ["a", "b"]
 
 
