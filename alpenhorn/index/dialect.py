@@ -46,6 +46,18 @@ class Dialect(ABC):
         """Convert `sql`, which has a ? for each value, to the driver's placeholders."""
 
     @abstractmethod
+    def by_index(self, index: str) -> str:
+        """Return what, after a table in a statement that locks its rows, has them found by this index.
+
+        A table whose number of rows changes all the time, such as that of the claims, seems small enough to be scanned,
+        and a scan waits for the rows that others have locked, which may wait for those of this session: a deadlock.
+        """
+
+    @abstractmethod
+    def delete_by(self, index: str, table: str) -> str:
+        """Return the beginning of a DELETE, up to its WHERE, that finds the rows as in `by_index`."""
+
+    @abstractmethod
     def unindexed(self, column: str) -> str:
         """Return an expression for the column that prevents the use of an index, where the engine picks a bad one."""
 
@@ -106,6 +118,12 @@ class SQLiteDialect(Dialect):
     def statement(self, sql: str) -> str:
         # SUM fails on overflow, for which one row with a length near 2^63 is enough; TOTAL does not.
         return sql.replace("SUM(", "TOTAL(")
+
+    def by_index(self, index: str) -> str:
+        return ""
+
+    def delete_by(self, index: str, table: str) -> str:
+        return f"DELETE FROM {table}"
 
     def unindexed(self, column: str) -> str:
         return f"+{column}"
@@ -170,6 +188,13 @@ class MariaDBDialect(Dialect):
 
     def statement(self, sql: str) -> str:
         return _percent_marks(sql)
+
+    def by_index(self, index: str) -> str:
+        return f" FORCE INDEX ({index})"
+
+    def delete_by(self, index: str, table: str) -> str:
+        # Only a DELETE that names its table twice takes an index.
+        return f"DELETE {table} FROM {table}{self.by_index(index)}"
 
     def unindexed(self, column: str) -> str:
         return column

@@ -64,9 +64,10 @@ KINDS = {
 
 def succeeded(index: Index, kind: str, subject_ids: Sequence[int], code: Code | None = None) -> None:
     """Delete the records of failed attempts, or only those that failed for one reason; call it inside a transaction."""
+    delete = index.dialect.delete_by("sync_attempt_kind_subject_id", "sync_attempt")
     only, values = ("", ()) if code is None else (" AND code = ?", (str(code),))
     for marks, some in in_chunks(subject_ids):
         index.execute(
-            f"DELETE FROM sync_attempt WHERE kind = ? AND subject_id IN ({marks}){only}",
+            f"{delete} WHERE kind = ? AND subject_id IN ({marks}){only}",
             (kind, *some, *values),
         )

@@ -34,6 +34,10 @@ COLUMNS = (
     "fence",
     "source_id",
 )
+# The indexes by which claims are found; see Dialect.by_index.
+OF_FILE = "sync_claim_kind_file_id_target_id"
+OF_RUN = "sync_claim_run_id"
+OF_NODE = "sync_claim_node_id"
 
 
 def claim(index: Index, run: Run, wanted: Sequence[PullDecision]) -> list[PullDecision]:
@@ -106,12 +110,12 @@ def held_claims(index: Index, run: Run, kind: str, target_id: int, fences: Mappi
     The claims are locked until the transaction ends, so that none is taken over before the results are recorded.
     `kind`: "pull" or "delete"; `target_id`: the group or the node; `fences`: file id to fence.
     """
-    lock = index.dialect.for_update
+    lock, by = index.dialect.for_update, index.dialect.by_index(OF_FILE)
     found: set[int] = set()
     for marks, some in in_chunks(sorted(fences)):
         # The + keeps SQLite from going through all claims of the run.
         rows = index.execute(
-            "SELECT file_id, fence FROM sync_claim"
+            f"SELECT file_id, fence FROM sync_claim{by}"
             f" WHERE kind = ? AND target_id = ? AND +run_id = ? AND file_id IN ({marks}){lock}",
             (kind, target_id, run.id, *some),
         )
@@ -205,7 +209,8 @@ def renew(index: Index, run: Run) -> int:
         (late,) = index.execute(
             "SELECT COUNT(*) FROM sync_claim WHERE run_id = ? AND expires <= ?", (run.id, now)
         ).fetchone()
-        index.execute("UPDATE sync_claim SET expires = ? WHERE run_id = ?", (now + LEASE, run.id))
+        by = index.dialect.by_index(OF_RUN)
+        index.execute(f"UPDATE sync_claim{by} SET expires = ? WHERE run_id = ?", (now + LEASE, run.id))
         return int(late)
 
     return index.retry(work)
@@ -213,10 +218,11 @@ def renew(index: Index, run: Run) -> int:
 
 def release(index: Index, run: Run, target_id: int, file_ids: Sequence[int], kind: str = "pull") -> None:
     """Delete claims for files to be pulled into a group or deleted from a node; part of the recording transaction."""
+    delete = index.dialect.delete_by(OF_FILE, "sync_claim")
     for marks, some in in_chunks(file_ids):
         # The + keeps SQLite from going through all claims of the run.
         index.execute(
-            f"DELETE FROM sync_claim WHERE kind = ? AND target_id = ? AND +run_id = ? AND file_id IN ({marks})",
+            f"{delete} WHERE kind = ? AND target_id = ? AND +run_id = ? AND file_id IN ({marks})",
             (kind, target_id, run.id, *some),
         )
 
@@ -227,11 +233,13 @@ def drop_dead(index: Index, run: Run, node_ids: Iterable[int]) -> int:
     Only the holder of a node's lock makes claims for it, so the runs that made these have ended.
     """
 
+    delete = index.dialect.delete_by(OF_NODE, "sync_claim")
+
     def work() -> int:
         dropped = 0
         for node_id in node_ids:
             dropped += index.execute(
-                "DELETE FROM sync_claim WHERE node_id = ? AND run_id <> ?", (node_id, run.id)
+                f"{delete} WHERE node_id = ? AND run_id <> ?", (node_id, run.id)
             ).rowcount
         return dropped
 

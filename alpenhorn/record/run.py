@@ -86,7 +86,8 @@ def end(
                 run.id,
             ),
         )
-        index.execute("DELETE FROM sync_claim WHERE run_id = ?", (run.id,))
+        delete = index.dialect.delete_by("sync_claim_run_id", "sync_claim")
+        index.execute(f"{delete} WHERE run_id = ?", (run.id,))
         write_free_space(index, run.now(), free_b)
 
     index.retry(work)
