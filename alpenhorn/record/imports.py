@@ -74,11 +74,7 @@ def settle(
         # New rows are recognized by their ids: another query for the names before the insertion would double the time.
         (last,) = index.execute("SELECT COALESCE(MAX(id), 0) FROM archivefile").fetchone()
         last_acq = _last_acq(index) if report else 0
-        index.executemany(
-            index.insert_ignore("archiveacq", ("name",)),
-            [(acq,) for acq in sorted({result.file.acq for result in results})],
-        )
-        acq_ids = _acq_ids(index, {result.file.acq for result in results})
+        acq_ids = _acquisitions(index, {result.file.acq for result in results})
         index.executemany(
             index.insert_ignore("archivefile", ("acq_id", "name", "size_b", "md5sum", "registered")),
             [
@@ -194,12 +190,25 @@ def _last_acq(index: Index) -> int:
     return int(last)
 
 
-def _acq_ids(index: Index, names: set[str]) -> dict[str, int]:
+def _acquisitions(index: Index, names: set[str]) -> dict[str, int]:
+    """Return the ids of acquisitions by name, creating those that are missing.
+
+    A name that the index takes for another one is left out.
+    """
+    found = _acq_ids(index, names)
+    # Only those: an INSERT locks an existing row, too, and other hosts with files for it would wait for the commit.
+    if missing := sorted(names - found.keys()):
+        index.executemany(index.insert_ignore("archiveacq", ("name",)), [(acq,) for acq in missing])
+        found |= _acq_ids(index, missing)
+    return found
+
+
+def _acq_ids(index: Index, names: Iterable[str]) -> dict[str, int]:
     found = {}
     for name in names:
-        acq_id, there = index.execute("SELECT id, name FROM archiveacq WHERE name = ?", (name,)).fetchone()
-        if there == name:
-            found[name] = acq_id
+        row = index.execute("SELECT id, name FROM archiveacq WHERE name = ?", (name,)).fetchone()
+        if row is not None and row[1] == name:
+            found[name] = row[0]
     return found
 
 
