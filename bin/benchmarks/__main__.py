@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import archive, scale, show
+from benchmarks import archive, hosts, scale, show
 from benchmarks.clock import BenchFailed
 from benchmarks.measure import Measured, measure
 from benchmarks.rows import ROWS
@@ -34,6 +34,8 @@ def main() -> int:
         return 0
     if arguments.scale:
         return _scale(arguments)
+    if arguments.hosts:
+        return _hosts(arguments)
     if arguments.sha256:
         archive.SYNC.append("sha256 = true")
     measured: list[Measured] = []
@@ -75,6 +77,18 @@ def _scale(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _hosts(arguments: argparse.Namespace) -> int:
+    facts = show.machine(arguments.dir)
+    try:
+        with tempfile.TemporaryDirectory(prefix="alpenhorn-bench-", dir=arguments.dir) as base:
+            found = hosts.measure(Path(base), arguments.hosts, arguments.files, _tell)
+    except (BenchFailed, OSError, subprocess.SubprocessError) as error:
+        print(f"bin/bench: {error}", file=sys.stderr)
+        return 1
+    print(hosts.table(facts, found))
+    return 0
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="bin/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -104,6 +118,20 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--engine", choices=("sqlite", "mariadb"), default="sqlite", help="for --scale (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--hosts",
+        type=_count,
+        nargs="+",
+        metavar="N",
+        help="measure N hosts at the same time on a private MariaDB server, and nothing else",
+    )
+    parser.add_argument(
+        "--files",
+        type=_count,
+        default=hosts.FILES,
+        metavar="FILES",
+        help="for --hosts: number of files that each host pulls, deletes and imports (default: %(default)s)",
     )
     parser.add_argument("--list", action="store_true", help="list the rows and exit")
     parser.add_argument("--json", action="store_true", help="print JSON, with the times of each round")

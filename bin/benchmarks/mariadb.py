@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
+
+import psutil
 
 from benchmarks.clock import BenchFailed
 
@@ -55,20 +57,38 @@ class MariaDB:
         self._execute(f"CREATE DATABASE {DATABASE}", "mysql")
         self.url = f"mysql://root@/{DATABASE}?unix_socket={quote(str(self._socket), safe='/')}"
 
-    def execute_all(self, statements: Iterator[str]) -> None:
+    def execute_all(self, statements: Iterable[str]) -> None:
         """Execute statements in the database of alpenhorn."""
         for statement in statements:
             self._execute(statement, DATABASE)
+
+    def rows(self, sql: str) -> list[list[str]]:
+        """Return the rows of a query in the database of alpenhorn, all values as text."""
+        return [line.split("\t") for line in self._execute(sql, DATABASE).splitlines()]
+
+    def counters(self) -> dict[str, int]:
+        """Return the counters of the server since its start (SHOW GLOBAL STATUS)."""
+        return {name: int(value) for name, value in self.rows("SHOW GLOBAL STATUS") if value.isdecimal()}
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time of the server since its start."""
+        times = psutil.Process(self._server.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def renew(self) -> None:
+        """Replace the database by an empty one."""
+        self._execute(f"DROP DATABASE {DATABASE}; CREATE DATABASE {DATABASE}", "mysql")
 
     def stop(self) -> None:
         self._server.terminate()
         self._server.wait()
         shutil.rmtree(self._runtime)
 
-    def _execute(self, sql: str, database: str) -> None:
+    def _execute(self, sql: str, database: str) -> str:
         made = self._client(sql, database)
         if made.returncode:
             raise BenchFailed(f"mariadb: {made.stderr.strip()}")
+        return made.stdout
 
     def _client(self, sql: str, database: str) -> subprocess.CompletedProcess[str]:
         argv = [
@@ -79,10 +99,9 @@ class MariaDB:
             f"--socket={self._socket}",
             "-BN",
             database,
-            "-e",
-            sql,
         ]
-        return subprocess.run(argv, capture_output=True, text=True)
+        # On standard input: an argument has at most 128 KiB.
+        return subprocess.run(argv, input=sql, capture_output=True, text=True)
 
     def _run(self, *argv: str) -> None:
         made = subprocess.run(argv, capture_output=True, text=True)
