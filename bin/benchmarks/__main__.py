@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import archive, hosts, scale, show
+from benchmarks import archive, hosts, rivals, scale, show
 from benchmarks.clock import BenchFailed
 from benchmarks.measure import Measured, measure
 from benchmarks.rows import ROWS
@@ -30,7 +30,9 @@ def main() -> int:
     arguments = _arguments()
     if arguments.list:
         for row in ROWS:
-            print(f"{row.name}: {row.work}; compared with: {row.tool}; at most {row.target:g} times")
+            tools = [(row.tool, row.target), *((kind.tool, kind.target) for kind in row.rivals)]
+            for tool, target in tools:
+                print(f"{row.name}: {row.work}; compared with: {tool}; at most {target:g} times")
         return 0
     if arguments.scale:
         return _scale(arguments)
@@ -51,8 +53,10 @@ def main() -> int:
             for row in ROWS:
                 if arguments.only and row.name not in arguments.only:
                     continue
+                present, missing = rivals.present(row.rivals)
+                left_out |= {f"{row.name}, {tool}": why for tool, why in missing.items()}
                 try:
-                    measured.append(measure(row, Path(base, row.name), arguments.runs, _tell))
+                    measured += measure(row, present, Path(base, row.name), arguments.runs, _tell)
                 except CannotServe as why:
                     left_out[row.name] = str(why)
     except (BenchFailed, OSError, subprocess.SubprocessError) as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import filecmp
 import getpass
 import os
-import random
 import shutil
 import sqlite3
 import tempfile
@@ -21,7 +20,6 @@ HERE = "here"
 THERE = "there"
 MARKER = "ALPENHORN_NODE"  # makes an empty directory the root of a node
 PRIVATE = ".alpenhorn"
-SAMPLE = 200  # files whose bytes are compared after a run
 BLOCK = 2**20
 SYNC: list[str] = []  # settings of all archives, below [sync]
 
@@ -152,9 +150,7 @@ class Archive:
         return sorted(path for path in self.source.rglob("*.dat"))
 
     def check(self, *, linked: bool) -> None:
-        """Check that every request is done and every copy is recorded and has the right length; compare a sample byte
-        for byte.  Raises BenchFailed.
-        """
+        """Check that every request is done and every copy is recorded; compare all bytes.  Raises BenchFailed."""
         files = self.files()
         with closing(sqlite3.connect(self.index)) as index:
             (good,) = index.execute(
@@ -170,11 +166,13 @@ class Archive:
             )
         for path in files:
             copy = self.target / path.relative_to(self.source)
-            if not copy.is_file() or copy.stat().st_size != path.stat().st_size:
-                raise BenchFailed(f"{copy}: missing, or of the wrong length")
+            compare(path, copy)
             if copy.samefile(path) != linked:
                 raise BenchFailed(f"{copy}: {'not a' if linked else 'a'} hard link")
-        for path in random.sample(files, min(SAMPLE, len(files))):
-            filecmp.clear_cache()
-            if not filecmp.cmp(path, self.target / path.relative_to(self.source), shallow=False):
-                raise BenchFailed(f"{path}: the copy differs")
+
+
+def compare(path: Path, copy: Path) -> None:
+    """Compare all bytes of a file and its copy.  Raises BenchFailed."""
+    filecmp.clear_cache()
+    if not copy.is_file() or not filecmp.cmp(path, copy, shallow=False):
+        raise BenchFailed(f"{copy}: missing, or differs from {path}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -81,21 +81,37 @@ class Pull(Case):
         self.made.check(linked=self.linked)
 
     def tool(self) -> Spent:
-        return clock.run(self.base, ["rsync", "-a", f"{self.made.source}/", f"{self.made.plain}/"])
+        return clock.run(self.base, self.rsync())
+
+    def rsync(self) -> Sequence[str]:
+        """Return the command that copies the files to the directory `plain`."""
+        return ["rsync", "-a", f"{self.made.source}/", f"{self.made.plain}/"]
+
+
+class FewPull(Pull):
+    """A run that copies few files: programs that take much longer are compared with it."""
+
+    files = 200
 
 
 class RemotePull(Pull):
     """A run that copies files from another host."""
 
     def make(self, at_end: ExitStack) -> Archive:
-        server = Sshd(self.base / "sshd")
-        at_end.callback(server.stop)
-        return Archive(self.base, server.ssh)
+        self.server = Sshd(self.base / "sshd")
+        at_end.callback(self.server.stop)
+        return Archive(self.base, self.server.ssh)
 
-    def tool(self) -> Spent:
+    def rsync(self) -> Sequence[str]:
         made = self.made
         source = f"{made.user}@127.0.0.1:{made.source}/"
-        return clock.run(self.base, ["rsync", "-a", "-e", shlex.join(made.ssh), source, f"{made.plain}/"])
+        return ["rsync", "-a", "-e", shlex.join(made.ssh), source, f"{made.plain}/"]
+
+
+class RemoteFewPull(RemotePull):
+    """The same from another host."""
+
+    files = FewPull.files
 
 
 class BigPull(Pull):

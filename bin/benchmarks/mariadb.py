@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -57,7 +57,7 @@ class MariaDB:
         self._execute(f"CREATE DATABASE {DATABASE}", "mysql")
         self.url = f"mysql://root@/{DATABASE}?unix_socket={quote(str(self._socket), safe='/')}"
 
-    def execute_all(self, statements: Iterable[str]) -> None:
+    def execute_all(self, statements: Iterator[str]) -> None:
         """Execute statements in the database of alpenhorn."""
         for statement in statements:
             self._execute(statement, DATABASE)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks import clock
 from benchmarks.clock import Spent
+from benchmarks.rivals import Rival
 from benchmarks.rows import Row
 
 
@@ -39,27 +41,42 @@ class Measured:
         return self.ratio <= self.row.target and enough
 
 
-def measure(row: Row, base: Path, runs: int, tell: Callable[[str], None]) -> Measured:
+def measure(
+    row: Row, rivals: Sequence[type[Rival]], base: Path, runs: int, tell: Callable[[str], None]
+) -> list[Measured]:
     """Create the row's data in the new directory `base`, and measure it `runs` times.
+
+    Returns the comparison with the row's tool, and one with each of `rivals`, all of them with the same times of
+    alpenhorn.
 
     The first round, which fills caches, is not counted.  The data stay until all rows are measured (see
     Archive.begin_again).  Raises BenchFailed, CannotServe.
     """
     base.mkdir()
     ours: list[Spent] = []
-    tool: list[Spent] = []
+    others: list[list[Spent]] = [[] for _ in range(1 + len(rivals))]
     rounds = runs * row.rounds
     with ExitStack() as at_end:
         tell(f"{row.name}: preparing")
         case = row.make(base, at_end)
+        beside = [kind(case) for kind in rivals]
         for number in range(rounds + 1):
             case.prepare()
             mine = case.ours()
             case.check(mine)
             case.prepare()
-            other = case.tool()
+            theirs = [case.tool()]
+            for rival in beside:
+                case.prepare()
+                rival.prepare()
+                clock.flush(base)
+                theirs.append(rival.run())
+                rival.check()
             if number:
-                tell(f"{row.name}: round {number} of {rounds}: {mine.seconds:.3f} s, {other.seconds:.3f} s")
+                times = ", ".join(f"{spent.seconds:.3f} s" for spent in (mine, *theirs))
+                tell(f"{row.name}: round {number} of {rounds}: {times}")
                 ours.append(mine)
-                tool.append(other)
-    return Measured(row, tuple(ours), tuple(tool))
+                for known, spent in zip(others, theirs, strict=True):
+                    known.append(spent)
+    compared = [row, *(replace(row, tool=kind.tool, target=kind.target) for kind in rivals)]
+    return [Measured(one, tuple(ours), tuple(spent)) for one, spent in zip(compared, others, strict=True)]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks import cases, life
+from benchmarks.rivals import Annex, Daemon, EqualWork, Rclone, RemoteRclone, Rival
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """`target`: largest permitted ratio of alpenhorn's time to the tool's.  `rounds`: factor for `--runs`, since
-    short work needs more rounds.  `memory_b`: permitted memory of alpenhorn's largest process, in bytes."""
+    short work needs more rounds.  `memory_b`: permitted memory of alpenhorn's largest process, in bytes.  `rivals`:
+    what else is measured in the same rounds."""
 
     name: str
     work: str
@@ -19,6 +21,7 @@ class Row:
     make: cases.Make
     rounds: int = 1
     memory_b: int | None = None
+    rivals: tuple[type[Rival], ...] = ()
 
 
 ROWS = (
@@ -28,6 +31,7 @@ ROWS = (
         "rsync -a",
         1.5,
         cases.Pull,
+        rivals=(EqualWork, Rclone),
     ),
     Row(
         "remote-small",
@@ -35,6 +39,23 @@ ROWS = (
         "rsync -a over ssh, one session",
         1.5,
         cases.RemotePull,
+        rivals=(EqualWork,),
+    ),
+    Row(
+        "local-few",
+        "sync: 200 files of 10 kB between nodes of this host, no hard links",
+        "rsync -a",
+        5,
+        cases.FewPull,
+        rivals=(Annex, Daemon),
+    ),
+    Row(
+        "remote-few",
+        "the same from another host",
+        "rsync -a over ssh, one session",
+        5,
+        cases.RemoteFewPull,
+        rivals=(RemoteRclone,),
     ),
     Row(
         "big",

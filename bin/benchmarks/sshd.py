@@ -22,6 +22,7 @@ UsePAM no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
+Subsystem sftp internal-sftp
 """
 CLIENT = """\
 Host *
@@ -41,7 +42,11 @@ class CannotServe(Exception):
 
 
 class Sshd:
-    """A running server; `ssh` is the argument list of a client that may log in.  Raises CannotServe."""
+    """A running server.  Raises CannotServe.
+
+    `ssh`: the argument list of a client that may log in; `port`, `key` (of the user) and `known_hosts`: for other
+    clients.
+    """
 
     def __init__(self, base: Path) -> None:
         paths = {}
@@ -59,9 +64,11 @@ class Sshd:
             )
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
+            self.port: int = probe.getsockname()[1]
+        port = self.port
+        self.key, self.known_hosts = base / "user_key", base / "known_hosts"
         shutil.copy(base / "user_key.pub", base / "authorized_keys")
-        (base / "known_hosts").write_text(f"[127.0.0.1]:{port} {(base / 'host_key.pub').read_text()}")
+        self.known_hosts.write_text(f"[127.0.0.1]:{port} {(base / 'host_key.pub').read_text()}")
         (base / "server").write_text(SERVER.format(port=port, base=base))
         (base / "client").write_text(CLIENT.format(port=port, base=base))
         self.ssh = ("ssh", "-F", str(base / "client"))
