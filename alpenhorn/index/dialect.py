@@ -47,10 +47,11 @@ class Dialect(ABC):
 
     @abstractmethod
     def by_index(self, index: str) -> str:
-        """Return what, after a table in a statement that locks its rows, has them found by this index.
+        """Return what, after a table, has its rows found by this index.
 
         A table whose number of rows changes all the time, such as that of the claims, seems small enough to be scanned,
-        and a scan waits for the rows that others have locked, which may wait for those of this session: a deadlock.
+        and then the cost grows with the work of all hosts.  If the statement locks its rows, a scan also waits for
+        those that others have locked, which may wait for the ones of this session: a deadlock.
         """
 
     @abstractmethod

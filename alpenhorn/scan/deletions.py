@@ -37,8 +37,9 @@ EVERY_COPY = """
     SELECT file_id, node_id, has_file, wants_file, size_b AS space_b__size_b FROM archivefilecopy
     WHERE file_id IN ({marks}) ORDER BY file_id, node_id{lock}
 """
+# By the index: MariaDB would read the claims of all hosts for each batch.
 CLAIMS = """
-    SELECT kind, file_id, target_id AS node_id__target_id, host, run_id, expires, fence, source_id FROM sync_claim
+    SELECT kind, file_id, target_id AS node_id__target_id, host, run_id, expires, fence, source_id FROM sync_claim{by}
     WHERE kind IN ('delete', 'pull') AND file_id IN ({marks})
 """
 # The nodes whose good copies release the one on this node, by autoclean.
@@ -257,8 +258,9 @@ def claims_on(index: Index, file_ids: Sequence[int]) -> list[_Claim]:
 
 def _every_claim(index: Index, file_ids: Sequence[int]) -> list[_Claim]:
     claims: list[_Claim] = []
+    by = index.dialect.by_index("sync_claim_kind_file_id_target_id")
     for marks, some in in_chunks(file_ids):
-        claims += index.facts(_Claim, CLAIMS.format(marks=marks), some)
+        claims += index.facts(_Claim, CLAIMS.format(marks=marks, by=by), some)
     return claims
 
 

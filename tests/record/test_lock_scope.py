@@ -14,6 +14,7 @@ from alpenhorn.record import run as runs
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.imports import Imported
 from alpenhorn.record.run import Run
+from alpenhorn.scan.deletions import claims_on
 from alpenhorn.scan.good_since import good_since
 from tests.fixtures.claims import claim, wanted
 from tests.fixtures.index import MariaDBServer, open_empty
@@ -50,7 +51,7 @@ def theirs(mariadb: MariaDBServer, index: Index) -> Iterator[Any]:
 
 def claim_files(rows: Rows, run: Run, node: str) -> dict[int, int]:
     """Claim files to be pulled onto a node; return their fences."""
-    files = [rows.file(f"{node}-{number}") for number in range(FILES)]
+    files = [rows.file(f"{run.id}-{node}-{number}") for number in range(FILES)]
     pulls = [wanted(rows, rows.request(file_id), file_id, node) for file_id in files]
     assert len(claim(rows.index, run, pulls)) == FILES
     return dict.fromkeys(files, 1)
@@ -100,11 +101,24 @@ def test_files_are_imported_while_another_host_adds_some_to_the_acquisition(
     assert imported(rows, run, result("ours", acq="acq")) == Imported(1, 0, [], [])
 
 
+def rows_read(rows: Rows) -> int:
+    """Return the number of rows and index entries that this session has read since FLUSH STATUS."""
+    return sum(int(value) for _, value in rows.all("SHOW SESSION STATUS LIKE 'Handler_read_%'"))
+
+
 def test_the_rows_of_other_files_are_not_read_for_each_file(rows: Rows) -> None:
     files = [rows.file(str(number)) for number in range(FILES)]
     for file_id in files:
         rows.insert("sync_verification", file_id=file_id, node_id=rows.node["one"], verified=WHEN)
     rows.do("FLUSH STATUS")
     assert len(good_since(rows.index, rows.node["one"], files)) == FILES
-    counters = dict(rows.all("SHOW SESSION STATUS LIKE 'Handler_read_%'"))
-    assert sum(map(int, counters.values())) < 5 * FILES
+    assert rows_read(rows) < 5 * FILES
+
+
+def test_the_claims_of_other_hosts_are_not_read_for_each_batch(rows: Rows) -> None:
+    for _ in range(10):
+        claim_files(rows, rows.begin(THERE), "one_too")
+    files = [rows.file(f"ours{number}") for number in range(FILES)]
+    rows.do("FLUSH STATUS")
+    assert claims_on(rows.index, files) == []
+    assert rows_read(rows) < 5 * FILES

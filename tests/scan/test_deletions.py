@@ -318,7 +318,7 @@ def test_sqlite_goes_by_the_file_and_never_through_a_node(sqlite_rows: Rows) -> 
     plans = {
         same_path.THERE.format(marks="?, ?"): (1, 2, "a", "b"),
         deletions.EVERY_COPY.format(marks="?, ?", lock=""): (1, 2),
-        deletions.CLAIMS.format(marks="?, ?"): (1, 2),
+        deletions.CLAIMS.format(marks="?, ?", by=""): (1, 2),
         deletions.REQUESTS.format(marks="?, ?"): (1, 2, 3, 4),
     }
     for sql, values in plans.items():
