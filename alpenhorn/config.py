@@ -104,7 +104,7 @@ class Transfer(NamedTuple):
     `pull_timeout_base`: seconds.  `pull_bytes_per_second`: 0 for pulls without a deadline.  `stall_timeout`:
     seconds without progress after which a session with another host is ended, 0 for never.  `bwlimit`: the
     limits for fetching from other hosts, as (start as second of the local day, bytes per second or 0 for no
-    limit).
+    limit).  `streams`: ssh sessions for one big file, 1 to use rsync for it.
     """
 
     pull_timeout_base: float = 300.0
@@ -114,6 +114,7 @@ class Transfer(NamedTuple):
     bbcp: str | None = None
     bwlimit: tuple[tuple[int, int], ...] = ()
     stall_timeout: float = 600.0
+    streams: int = 4
 
 
 class Import(NamedTuple):
@@ -567,6 +568,7 @@ def _read_expressions(value: Any) -> tuple[re.Pattern[str], ...]:
 
 
 MOST_JOBS = 512  # worker processes
+MOST_STREAMS = 32  # ssh sessions for one file
 EVIDENCE = ("index", "stat")
 # PREFERRED is missing, since MariaDB's client library would silently use no encryption.
 SSL_MODES = ("DISABLED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
@@ -618,6 +620,7 @@ KEYS: dict[str, dict[str, ValueKind]] = {
         "bbcp": _TEXT,
         "bwlimit": ValueKind("a bandwidth limit", _read_bwlimit),
         "stall_timeout": _duration(above_zero=False),
+        "streams": _whole(1, MOST_STREAMS),
     },
     "import": {
         "pattern": ValueKind("tables, each headed [[import.pattern]]", _read_patterns),

@@ -104,6 +104,7 @@ def make_planner(
         bbcp=_installed(config.transfer.bbcp),
         troubles=troubles,
         inodes=inodes,
+        streams=config.transfer.streams,
     )
 
 

@@ -21,6 +21,7 @@ class Method(StrEnum):
     RSYNC = "rsync"
     RSYNC_SSH = "rsync over ssh"
     BBCP = "bbcp"
+    STREAMS = "ssh streams"
 
 
 class OtherSource(NamedTuple):

@@ -93,7 +93,8 @@ class PullPlanner:
 
     `nodes`: every node by id.  `groups`: the storage objects of the groups that have a node here.  `remote`: returns
     the remote object of a node.  `local_method`: the method for local copies of each node here.  `bbcp`: files of other
-    hosts are fetched with bbcp.  `troubles` grows during the run, through the methods of this class.
+    hosts are fetched with bbcp.  `troubles` grows during the run, through the methods of this class.  `streams`: ssh
+    sessions for one big file of another host.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class PullPlanner:
         bbcp: bool,
         troubles: Troubles,
         inodes: Inodes | None = None,
+        streams: int = 1,
     ) -> None:
         self.inodes = Inodes() if inodes is None else inodes
         self._path = ""  # of the request being decided
@@ -119,7 +121,7 @@ class PullPlanner:
         self._under_way: dict[int, dict[int, str]] = {}  # group id: file ids, with their paths
         self._paths: dict[int, set[str]] = {}  # node id: paths of files being pulled
         self.without_inodes: set[int] = set()
-        self.routes = Routes(host, nodes, groups, remote, local_method, bbcp, troubles)
+        self.routes = Routes(host, nodes, groups, remote, local_method, bbcp, troubles, streams)
         self._probes: dict[str | int, int] = {}  # the file whose pull tries a host or node again
 
     def decide(self, fact: PullFact, now: float) -> PullDecision:
@@ -194,7 +196,8 @@ class PullPlanner:
         assert fact.size_b is not None
         reserved = self.space.reserve(node_id, fact.size_b)
         self.inodes.reserve(node_id, path)
-        decision = PullDecision(fact, Choice.PULL, "", node, source, route.method[node_id], reserved)
+        method = self.routes.method(route, node_id, fact.size_b)
+        decision = PullDecision(fact, Choice.PULL, "", node, source, method, reserved)
         if obstacle is None:
             return decision
         requested = self.nodes.get(fact.node_from_id)

@@ -11,6 +11,9 @@ from alpenhorn.model.pulls import Method
 from alpenhorn.plan.sources import Route, Troubles
 from alpenhorn.reasons import Code
 
+# Bytes; starting several sessions takes longer than it saves for a shorter file.
+LEAST_STREAMED = 256 * 2**20
+
 
 class Routes:
     """The routes of one run on one host, each made when it is first needed.
@@ -27,6 +30,7 @@ class Routes:
         local_method: Mapping[int, Method],
         bbcp: bool,
         troubles: Troubles,
+        streams: int = 1,
     ) -> None:
         self.host = host
         self.nodes = nodes
@@ -35,6 +39,7 @@ class Routes:
         self.local_method = local_method
         self.bbcp = bbcp
         self.troubles = troubles
+        self.streams = streams
         self._made: dict[tuple[int, int], Route | Refusal] = {}
 
     def clear(self) -> None:
@@ -51,6 +56,13 @@ class Routes:
         if route is None:
             route = self._made[key] = self._make(node_from_id, group_to_id)
         return route
+
+    def method(self, route: Route, node_id: int, size_b: int) -> Method:
+        """Return the method for a file of that length, on its way to a node."""
+        method = route.method[node_id]
+        if method is Method.RSYNC_SSH and self.streams > 1 and size_b >= LEAST_STREAMED:
+            return Method.STREAMS
+        return method
 
     def _make(self, node_from_id: int, group_to_id: int) -> Route | Refusal:
         """Return the route from a node into a group, or why nothing can be pulled on it."""

@@ -80,6 +80,7 @@ def planner(
     bbcp: bool = False,
     troubles: Troubles | None = None,
     groups: Mapping[int, Any] | None = None,
+    streams: int = 1,
 ) -> PullPlanner:
     """A planner on host `here`, whose node `DESTINATION` is the one in the group that is pulled into."""
     known = {one.id: one for one in (nodes or (source(), node()))}
@@ -96,6 +97,7 @@ def planner(
         space=space,
         bbcp=bbcp,
         troubles=troubles or Troubles(),
+        streams=streams,
     )
 
 
