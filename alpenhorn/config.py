@@ -114,7 +114,7 @@ class Transfer(NamedTuple):
     bbcp: str | None = None
     bwlimit: tuple[tuple[int, int], ...] = ()
     stall_timeout: float = 600.0
-    streams: int = 4
+    streams: int = 6
 
 
 class Import(NamedTuple):

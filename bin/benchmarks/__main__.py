@@ -34,6 +34,8 @@ def main() -> int:
         return 0
     if arguments.scale:
         return _scale(arguments)
+    if arguments.long_link:
+        return _long_link(arguments)
     if arguments.sha256:
         archive.SYNC.append("sha256 = true")
     measured: list[Measured] = []
@@ -75,6 +77,18 @@ def _scale(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _long_link(arguments: argparse.Namespace) -> int:
+    from benchmarks import long_link  # it needs an installed alpenhorn
+
+    try:
+        with tempfile.TemporaryDirectory(prefix="alpenhorn-bench-", dir=arguments.dir) as base:
+            print(long_link.measure(Path(base), arguments.runs))
+    except (BenchFailed, OSError) as error:
+        print(f"bin/bench: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="bin/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -104,6 +118,11 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--engine", choices=("sqlite", "mariadb"), default="sqlite", help="for --scale (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--long-link",
+        action="store_true",
+        help="measure one file over a link with delay and losses, and nothing else (as root)",
     )
     parser.add_argument("--list", action="store_true", help="list the rows and exit")
     parser.add_argument("--json", action="store_true", help="print JSON, with the times of each round")
