@@ -1,10 +1,10 @@
 """A session with another host that reads ranges of one file, as many as it is asked for, one after another.
 
 The command is constant.  The path reaches the other host on standard input, in a form that no shell interprets,
-followed by one line for each range: the first block, the number of blocks, of BLOCK bytes, and the number of records
-that dd must report, as "whole+partial".  The answer to each is the bytes and a NUL; a session that reads anything else
-ends.  The other host needs sh, printf and dd with nothing beyond POSIX.  (`tail -c +N` reads everything before the
-range on some systems, and `iflag=skip_bytes` is only in GNU's dd.)
+followed by its length and one line for each range: the first block, the number of blocks, of BLOCK bytes, and the
+number of records that dd must report, as "whole+partial".  The answer to each is the bytes and a NUL; the session ends
+if dd has read anything else, or the length has changed.  The other host needs sh, printf, ls and dd with nothing beyond
+POSIX.  (`tail -c +N` reads everything before the range on some systems, and `iflag=skip_bytes` is only in GNU's dd.)
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ _NOISE = 64 * 1024  # bytes that a login shell may print before the first NUL
 _READ = 2**20
 _SCRIPT = " ".join(
     (
-        r'read -r p; f=$(printf "%b." "$p"); f=${f%.};',
+        r'read -r p; read -r size; f=$(printf "%b." "$p"); f=${f%.}; set -f; exec 3>&1;',
+        'same() { set -- $(ls -dln "$f"); [ "$5" = "$size" ]; };',
         # A fifo would block; rsync does not follow a link either.
-        r'[ -f "$f" ] || exit 9; [ -L "$f" ] && exit 9; printf "\0";',
-        "exec 3>&1; while read -r s n records; do",
-        # Without the comparison, too few bytes would be waited for until the session has stalled.
-        f'case $(dd if="$f" bs={BLOCK} skip="$s" count="$n" 2>&1 >&3) in "$records records in"*) printf "\\0";;',
-        "*) exit 9;; esac; done",
+        r'[ -f "$f" ] || exit 9; [ -L "$f" ] && exit 9; same || exit 9; printf "\0";',
+        "while read -r s n records; do",
+        # Without the comparisons, missing bytes would be waited for until the session has stalled.
+        f'case $(dd if="$f" bs={BLOCK} skip="$s" count="$n" 2>&1 >&3) in "$records records in"*) ;;',
+        r'*) exit 9;; esac; same || exit 9; printf "\0"; done',
     )
 )
 # As in `look`: any login shell passes it on unchanged.
@@ -57,13 +58,14 @@ def command(ssh: Sequence[str], node: NodeFact) -> tuple[str, ...]:
     return (program, "-oControlMaster=no", "-oControlPath=none", *others, "--", address, COMMAND)
 
 
-def source_line(node: NodeFact, path: str) -> bytes:
-    """Return the first line of a session's input: the file's absolute path, each byte as `\\0` and octal digits.
+def source_lines(node: NodeFact, path: str, size_b: int) -> bytes:
+    """Return the first lines of a session's input: the file's absolute path, each byte as `\\0` and octal digits, and
+    its length.
 
     Raises StorageError if the root is not absolute.
     """
     whole = os.fsencode(f"{root_of(node).rstrip('/')}/{path}")
-    return b"".join(b"\\0%03o" % byte for byte in whole) + b"\n"
+    return b"".join(b"\\0%03o" % byte for byte in whole) + b"\n%d\n" % size_b
 
 
 class RangeSession:

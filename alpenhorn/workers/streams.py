@@ -146,7 +146,7 @@ class _Streams:
             self._missing.remove(one)
         self._written = written
         self._argv = range_session.command(work.transfer.ssh, work.job.source)
-        self._source = range_session.source_line(work.job.source, file.path)
+        self._source = range_session.source_lines(work.job.source, file.path, file.size_b)
         self._timer = work.timer()
         self._sessions: list[RangeSession] = []
         self._selector = selectors.DefaultSelector()
