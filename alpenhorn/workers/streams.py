@@ -16,6 +16,7 @@ import os
 import selectors
 import time
 from collections.abc import Sequence
+from math import inf
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs.hashing import Digests
@@ -35,8 +36,11 @@ from alpenhorn.workers.work import HashedPart, PullState
 # limit every time; rsync's sender observes it.
 LEAST_RATE = 2 * 2**20
 _POLL = 0.2  # seconds
-_LITTLE = BLOCK  # bytes; the capacity of a pipe
+_LITTLE = BLOCK  # bytes
 _PAUSE = 0.01  # seconds
+_SLOW = 8 * 2**20  # bytes per second; more than this fits into two pipes of 64 KiB
+_FAST = 20 * 2**20  # bytes per second of one stream
+_LOOK = 0.4  # seconds
 
 
 def by_streams(work: PullState, files: Sequence[PullFile]) -> None:
@@ -121,8 +125,9 @@ def _finish(work: PullState, file: PullFile, fd: int, found: Digests) -> None:
 class _Streams:
     """The sessions that fetch one file.
 
-    They are started one after another, since an ssh server admits few that have not logged in yet.  If one
-    cannot log in, the others go on without more.
+    They are started one after another, since an ssh server admits few that have not logged in yet, and only while
+    they are slow: on a fast link, more would only use more processors.  If one cannot log in, the others go on
+    without more.
     """
 
     def __init__(
@@ -152,6 +157,8 @@ class _Streams:
         self._selector = selectors.DefaultSelector()
         self._worked = False
         self._arrived_b = 0
+        self._looked = (0.0, 0)
+        self._rate = inf  # bytes per second of all streams together
         self._why: Reason | None = None
 
     def run(self) -> bool:
@@ -172,8 +179,9 @@ class _Streams:
                 session: RangeSession = key.data
                 if session in self._sessions and not self._serve(session, key.fd):
                     return False
-            if 0 < self._arrived_b - before < _LITTLE:
-                # Slow streams bring single packets; taking each by itself would cost most of the time.
+            self._look()
+            if 0 < self._arrived_b - before < _LITTLE and self._rate < _SLOW:
+                # Single packets: taking each by itself would use the processor for nothing.
                 time.sleep(_PAUSE)
         return True
 
@@ -181,6 +189,15 @@ class _Streams:
         for session in self._sessions:
             session.close()
         self._selector.close()
+
+    def _look(self) -> None:
+        """Determine the rate of the last interval."""
+        (then, before), now = self._looked, time.monotonic()
+        if not self._worked:
+            self._looked = (now, 0)
+        elif now - then >= _LOOK:
+            self._rate = (self._arrived_b - before) / (now - then)
+            self._looked = (now, self._arrived_b)
 
     def _check(self) -> None:
         if self._recorder.error is not None:
@@ -194,6 +211,8 @@ class _Streams:
     def _open_another(self) -> None:
         waiting = any(not session.ready for session in self._sessions)
         if waiting or len(self._sessions) >= self._most or not self._missing.total:
+            return
+        if self._sessions and self._rate >= _FAST * len(self._sessions):
             return
         try:
             session = RangeSession(self._argv, self._source, self._file.size_b, self._put, self._note)
