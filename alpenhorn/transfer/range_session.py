@@ -16,9 +16,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from alpenhorn.errors import StorageError
 from alpenhorn.fs import processes
 from alpenhorn.fs.command import STDERR_KEPT, STOP_GRACE, start
 from alpenhorn.model.nodes import NodeFact
+from alpenhorn.reasons import Code
 from alpenhorn.transfer import ssh as remote
 from alpenhorn.transfer.address import login, root_of
 from alpenhorn.transfer.byte_ranges import BLOCK, ByteRange, without_tail
@@ -62,9 +64,13 @@ def source_lines(node: NodeFact, path: str, size_b: int) -> bytes:
     """Return the first lines of a session's input: the file's absolute path, each byte as `\\0` and octal digits, and
     its length.
 
-    Raises StorageError if the root is not absolute.
+    Raises StorageError if the root is not absolute, or no name of a directory.
     """
-    whole = os.fsencode(f"{root_of(node).rstrip('/')}/{path}")
+    root = root_of(node)
+    try:
+        whole = os.fsencode(f"{root.rstrip('/')}/{path}")
+    except UnicodeEncodeError:
+        raise StorageError(Code.ROOT_NAME_IMPOSSIBLE(root=root)) from None
     return b"".join(b"\\0%03o" % byte for byte in whole) + b"\n%d\n" % size_b
 
 
@@ -72,7 +78,7 @@ class RangeSession:
     """A session; `fd`: its output, `errors`: its standard error, `pidfd`: readable once it has ended.  Does not block.
 
     `put` is called with bytes and their offset, `on_range` with each range of whole blocks that was written, in order;
-    errors raised by `put` pass through `read`.  Raises StorageError if ssh cannot be started.
+    errors raised by `put` pass through `read`.  Raises StorageError if ssh cannot be started, and OSError.
     """
 
     def __init__(
@@ -100,7 +106,11 @@ class RangeSession:
         self._stdin = self._process.stdin.fileno()
         self.errors = self._process.stderr.fileno()
         self.fd = self._process.stdout.fileno()
-        self.pidfd = os.pidfd_open(self._process.pid)
+        try:
+            self.pidfd = os.pidfd_open(self._process.pid)
+        except OSError:  # too many open files
+            processes.kill_tree(self._process.pid)
+            raise
         for fd in (self._stdin, self.errors, self.fd):
             os.set_blocking(fd, False)
         self._send(source)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from alpenhorn.errors import StorageError
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.transfer import range_session
 from alpenhorn.transfer.byte_ranges import BLOCK, ByteRange
@@ -118,6 +119,11 @@ def test_a_session_that_dies_has_its_whole_blocks_and_the_rest_is_left(tmp_path:
     assert answer.lost and answer.left == [ByteRange(3 * BLOCK, 5 * BLOCK), ByteRange(5 * BLOCK, SIZE_B)]
     assert sum(one.length for one in answer.noted) == 2 * BLOCK
     assert answer.data[BLOCK : 3 * BLOCK] == DATA[BLOCK : 3 * BLOCK]
+
+
+def test_a_root_that_is_no_name_is_refused() -> None:
+    with pytest.raises(StorageError):
+        source_lines(far(Path("/\ud800")), "f", 1)
 
 
 def test_a_connection_is_not_shared(tmp_path: Path) -> None:

@@ -49,8 +49,10 @@ class Source:
         wrapper(base / "bin", "dd", DD.format(base=shlex.quote(str(base)), dd=dd))
         self.sshd = Sshd(base)
         self.sshd.stop()
-        with (base / "sshd_config").open("a") as config:
-            config.write(f"SetEnv PATH={base / 'bin'}:/usr/local/bin:/usr/bin:/bin\n")
+        config = base / "sshd_config"
+        # No connection is shared, and no two log in at the same time.
+        few = config.read_text().replace("MaxStartups 200:30:400", "MaxStartups 2\nMaxSessions 1")
+        config.write_text(f"{few}SetEnv PATH={base / 'bin'}:/usr/local/bin:/usr/bin:/bin\n")
         self.sshd.start()
 
     def behave(self, script: str) -> None:
@@ -242,6 +244,29 @@ def test_a_worker_killed_at_any_moment_leaves_a_true_map(world: World, source: S
     result = fetch(world, file)
     assert result is not None and result.method is Method.STREAMS and is_here(world, file, data)
     assert not any(overlap(one, kept) for one in source.requests())
+
+
+def test_the_map_is_replaced_after_the_bytes_in_it_were_flushed(world: World, source: Source) -> None:
+    """So that a loss of power leaves no map that lists bytes that are not there."""
+    file = world.put("acq/big", os.urandom(SIZE_B))
+    job = pickle.dumps((job_of(world, file, RATE), world.fact, world.stage, world.transfer))
+    log = world.here.parent / "calls"
+    traced = "trace=fdatasync,fsync,rename,renameat,renameat2"
+    strace = ["strace", "-f", "-qq", "-y", "--seccomp-bpf", "-o", str(log), "-e", traced]
+    subprocess.run([*strace, sys.executable, "-c", WORKER], input=job, check=True)
+    assert (world.here / file.path).exists()
+    calls = [
+        line for line in log.read_text().splitlines() if range_part.PART in line and line.endswith("= 0")
+    ]
+    steps = ""
+    for call in calls:
+        if "rename" in call and range_part.MAP in call:
+            steps += "R"
+        elif "fdatasync" in call:
+            steps += "d"
+        elif "fsync" in call and ".new" in call:
+            steps += "s"
+    assert steps == "dsR" * (len(steps) // 3) and len(steps) >= 6
 
 
 # Sends a piece of a range and kills the sshd of its session.
