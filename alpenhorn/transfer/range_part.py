@@ -41,6 +41,7 @@ def open_part(stage: int, file: PullFile) -> tuple[int, RangeSet]:
     if other is not None:
         if written.total < other <= file.size_b and _is_flushed(stage, file.path):
             written = RangeSet([ByteRange(0, without_tail(other, file.size_b))])
+            discard(stage)  # first, or the new map could remain with the old part, which has gaps
             _write_map(stage, file, written)
             os.rename(file.path, PART, src_dir_fd=stage, dst_dir_fd=stage)
         else:

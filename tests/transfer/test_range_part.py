@@ -110,6 +110,17 @@ def test_the_longer_part_is_continued(tmp_path: Path, stage: int, length: int, t
     assert json.loads((tmp_path / MAP).read_text())["written"] == found(stage)
 
 
+def test_a_new_map_is_never_beside_an_old_part(tmp_path: Path, stage: int) -> None:
+    """The program ends after the map was written, or here before: something is in the way."""
+    leave(tmp_path)
+    (tmp_path / "acq").mkdir()
+    (tmp_path / "acq/f").write_bytes(DATA)
+    (tmp_path / range_part._NEW_MAP).mkdir()
+    with pytest.raises(OSError):
+        open_part(stage, FILE)
+    assert not (tmp_path / PART).exists() and (tmp_path / "acq/f").read_bytes() == DATA
+
+
 @pytest.mark.parametrize("other", [None, 0, BLOCK, 3 * BLOCK])
 def test_rsync_gets_what_is_before_the_first_gap(tmp_path: Path, stage: int, other: int | None) -> None:
     leave(tmp_path)
