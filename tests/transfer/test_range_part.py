@@ -111,7 +111,7 @@ def test_the_longer_part_is_continued(tmp_path: Path, stage: int, length: int, t
 
 
 def test_a_new_map_is_never_beside_an_old_part(tmp_path: Path, stage: int) -> None:
-    """The program ends after the map was written, or here before: something is in the way."""
+    """As if the program ended before the rename: the map cannot be written."""
     leave(tmp_path)
     (tmp_path / "acq").mkdir()
     (tmp_path / "acq/f").write_bytes(DATA)
