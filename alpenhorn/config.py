@@ -103,8 +103,9 @@ class Transfer(NamedTuple):
 
     `pull_timeout_base`: seconds.  `pull_bytes_per_second`: 0 for pulls without a deadline.  `stall_timeout`:
     seconds without progress after which a session with another host is ended, 0 for never.  `tar`: fetch small
-    files from other hosts as a tar stream, if possible.  `bwlimit`: the limits for fetching from other hosts, as
-    (start as second of the local day, bytes per second or 0 for no limit).
+    files from other hosts as a tar stream, if possible.  `streams`: ssh sessions for one big file, 1 to use rsync for
+    it.  `bwlimit`: the limits for fetching from other hosts, as (start as second of the local day, bytes per second or
+    0 for no limit).
     """
 
     pull_timeout_base: float = 300.0
@@ -115,6 +116,7 @@ class Transfer(NamedTuple):
     bwlimit: tuple[tuple[int, int], ...] = ()
     stall_timeout: float = 600.0
     tar: bool = True
+    streams: int = 6
 
 
 class Import(NamedTuple):
@@ -568,6 +570,7 @@ def _read_expressions(value: Any) -> tuple[re.Pattern[str], ...]:
 
 
 MOST_JOBS = 512  # worker processes
+MOST_STREAMS = 32  # ssh sessions for one file
 EVIDENCE = ("index", "stat")
 # PREFERRED is missing, since MariaDB's client library would silently use no encryption.
 SSL_MODES = ("DISABLED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
@@ -620,6 +623,7 @@ KEYS: dict[str, dict[str, ValueKind]] = {
         "bwlimit": ValueKind("a bandwidth limit", _read_bwlimit),
         "stall_timeout": _duration(above_zero=False),
         "tar": _SWITCH,
+        "streams": _whole(1, MOST_STREAMS),
     },
     "import": {
         "pattern": ValueKind("tables, each headed [[import.pattern]]", _read_patterns),

@@ -945,6 +945,8 @@ class Code(_Codes):
     """The small file would be fetched from another host in a stream of tar; by rsync if that is not possible."""
     BY_BBCP = "by-bbcp", "bbcp"
     """The file would be fetched from another host by bbcp."""
+    BY_STREAMS = "by-streams", "several ssh sessions"
+    """The big file would be fetched from another host in several streams."""
     INITIALISATION_REQUESTED = "initialisation-requested", "initialise"
     """The marker would be written at the node's root."""
     IMPORT_REQUESTED = "import-requested", "search and import"

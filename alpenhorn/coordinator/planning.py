@@ -105,6 +105,7 @@ def make_planner(
         tar=config.transfer.tar,
         troubles=troubles,
         inodes=inodes,
+        streams=config.transfer.streams,
     )
 
 

@@ -59,7 +59,7 @@ def run(
     have been killed, SIGTERM first), StorageError if it cannot be started or writes too much, UnsafePath if
     an argument cannot be passed to a program.
     """
-    process = _start(argv, stdin is not None, env)
+    process = start(argv, stdin is not None, env)
     with contextlib.ExitStack() as at_end:
         try:
             conversation = _Conversation(process, argv[0], stdin or b"", on_line, on_data)
@@ -75,7 +75,11 @@ def run(
     return CompletedCommand(tuple(argv), conversation.stdout(), conversation.stderr())
 
 
-def _start(argv: Sequence[str], feed: bool, env: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+def start(argv: Sequence[str], feed: bool, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start a program in a process group of its own, with unbuffered pipes; with `feed`, one for its input, too.
+
+    It is killed when the calling thread ends.  Raises StorageError and UnsafePath as `run`.
+    """
     processes.prepare()
     parent = os.getpid()
     program = argv[0]

@@ -22,6 +22,7 @@ class Method(StrEnum):
     RSYNC_SSH = "rsync over ssh"
     TAR = "tar over ssh"
     BBCP = "bbcp"
+    STREAMS = "ssh streams"
 
 
 class OtherSource(NamedTuple):

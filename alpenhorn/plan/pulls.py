@@ -93,8 +93,8 @@ class PullPlanner:
 
     `nodes`: every node by id.  `groups`: the storage objects of the groups that have a node here.  `remote`: returns
     the remote object of a node.  `local_method`: the method for local copies of each node here.  `bbcp`: files of other
-    hosts are fetched with bbcp; `tar`: otherwise, small ones are fetched as a tar stream.  `troubles` grows during the
-    run, through the methods of this class.
+    hosts are fetched with bbcp; `tar`: otherwise, small ones are fetched as a tar stream; `streams`: ssh sessions for a
+    big one.  `troubles` grows during the run, through the methods of this class.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class PullPlanner:
         tar: bool,
         troubles: Troubles,
         inodes: Inodes | None = None,
+        streams: int = 1,
     ) -> None:
         self.inodes = Inodes() if inodes is None else inodes
         self._path = ""  # of the request being decided
@@ -121,7 +122,7 @@ class PullPlanner:
         self._under_way: dict[int, dict[int, str]] = {}  # group id: file ids, with their paths
         self._paths: dict[int, set[str]] = {}  # node id: paths of files being pulled
         self.without_inodes: set[int] = set()
-        self.routes = Routes(host, nodes, groups, remote, local_method, bbcp, tar, troubles)
+        self.routes = Routes(host, nodes, groups, remote, local_method, bbcp, tar, troubles, streams)
         self._probes: dict[str | int, int] = {}  # the file whose pull tries a host or node again
 
     def decide(self, fact: PullFact, now: float) -> PullDecision:

@@ -12,6 +12,9 @@ from alpenhorn.plan.sources import Route, Troubles
 from alpenhorn.reasons import Code
 from alpenhorn.transfer.methods import TAR_LARGEST
 
+# Bytes; starting several sessions takes longer than it saves for a shorter file.
+LEAST_STREAMED = 256 * 2**20
+
 
 class Routes:
     """The routes of one run on one host, each made when it is first needed.
@@ -29,6 +32,7 @@ class Routes:
         bbcp: bool,
         tar: bool,
         troubles: Troubles,
+        streams: int = 1,
     ) -> None:
         self.host = host
         self.nodes = nodes
@@ -38,6 +42,7 @@ class Routes:
         self.bbcp = bbcp
         self.tar = tar
         self.troubles = troubles
+        self.streams = streams
         self._made: dict[tuple[int, int], Route | Refusal] = {}
 
     def clear(self) -> None:
@@ -60,6 +65,8 @@ class Routes:
         method = route.method[node_id]
         if method is Method.RSYNC_SSH and self.tar and size_b <= TAR_LARGEST:
             return Method.TAR
+        if method is Method.RSYNC_SSH and self.streams > 1 and size_b >= LEAST_STREAMED:
+            return Method.STREAMS
         return method
 
     def _make(self, node_from_id: int, group_to_id: int) -> Route | Refusal:

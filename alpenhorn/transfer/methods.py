@@ -42,6 +42,7 @@ METHODS = {
         "alpenhorn.workers.tar_stream:by_tar", Code.BY_TAR_OVER_SSH, network=True, session=True
     ),
     Method.BBCP: MethodTraits("alpenhorn.workers.fetching:by_bbcp", Code.BY_BBCP, network=True),
+    Method.STREAMS: MethodTraits("alpenhorn.workers.streams:by_streams", Code.BY_STREAMS, network=True),
 }
 
 BY_SETTING = {traits.setting: method for method, traits in METHODS.items() if traits.setting}

@@ -91,7 +91,12 @@ def command(
         "--files-from=-",
         "--from0",
         "--no-implied-dirs",
-        *(("--append", "--info=progress2", "--no-human-readable") if part else ("--whole-file",)),
+        # --size-only: a complete part still gets the attributes.
+        *(
+            ("--append", "--size-only", "--info=progress2", "--no-human-readable")
+            if part
+            else ("--whole-file",)
+        ),
         # %b makes rsync print the line after the file's transfer instead of before.
         "--out-format=%b %n",
         "--outbuf=L",

@@ -17,7 +17,7 @@ from alpenhorn.model.nodes import MARKER
 from alpenhorn.model.pulls import Method, PullFile
 from alpenhorn.model.tasks import Blame
 from alpenhorn.reasons import Code
-from alpenhorn.transfer import bbcp, rsync
+from alpenhorn.transfer import bbcp, range_part, rsync
 from alpenhorn.transfer.address import login, remote_path, root_of
 from alpenhorn.transfer.blame import (
     TransferFailed,
@@ -60,6 +60,8 @@ def by_rsync(work: PullState, files: Sequence[PullFile]) -> None:
 def _prepare_part(work: PullState, file: PullFile) -> bool:
     """Return whether a partial file can be continued; remove one that is too long."""
     try:
+        range_part.give_to_rsync(work.stage.fd, file)
+        work.begin_part()
         status = os.stat(file.path, dir_fd=work.stage.fd, follow_symlinks=False)
         # Writing through a link would change another file.
         ours = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
@@ -270,7 +272,7 @@ def _bbcp(work: PullState, argv: Sequence[str], file: PullFile, name: str) -> No
     if error is not None:
         work.discard(name)
         if error.blame is Blame.SOURCE and work.unseen:
-            _ask_for_witness(work)
+            ask_for_witness(work)
         work.fail(file, error, started)
         if error.blame is Blame.NETWORK or (error.blame is Blame.SOURCE and work.unseen):
             raise error
@@ -280,8 +282,11 @@ def _bbcp(work: PullState, argv: Sequence[str], file: PullFile, name: str) -> No
         work.arrived.append(ArrivedFile(file, name, started, Method.BBCP, sha256))
 
 
-def _ask_for_witness(work: PullState) -> None:
-    """Fetch the marker with rsync before a missing file is put down to the source: bbcp fetches one file at a time."""
+def ask_for_witness(work: PullState) -> None:
+    """Fetch the marker with rsync before a missing or wrong file is put down to the source.
+
+    For methods that do not fetch it in the same session.
+    """
     argv = rsync.command(
         work.transfer.rsync,
         remote_path(work.job.source),
@@ -309,7 +314,8 @@ def _verify(work: PullState, below: TreeOpener, file: PullFile, name: str) -> Di
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise TransferFailed(Blame.SOURCE, Code.SOURCE_NOT_REGULAR())
-        length, found = digests_of(fd, file.size_b, sha256=file.sha256 is not None)
+        known = work.sums_of(fd, file)
+        length, found = known or digests_of(fd, file.size_b, sha256=file.sha256 is not None)
         if length == file.size_b and found.agree(file.md5sum, file.sha256):
             if work.flush_each:
                 os.fsync(fd)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from typing import NamedTuple
 
 from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import FEW
+from alpenhorn.fs.hashing import Digests
 from alpenhorn.fs.placing import KeptAside, Occupied, Outcome, Stage
 from alpenhorn.fs.tree_lock import LOCK_SECONDS, TreeLock
 from alpenhorn.io.base import Node
 from alpenhorn.model.pulls import Method, PullFile, PullJob, PullResult
 from alpenhorn.model.tasks import Blame, Reporter, Verdict
 from alpenhorn.reasons import Code, Reason, Why
+from alpenhorn.transfer import range_part
 from alpenhorn.transfer.blame import TransferFailed, destination_failed, is_ours
 from alpenhorn.transfer.rate_limiter import RateLimiter
 from alpenhorn.transfer.session_timer import SessionTimer, length_below, session_seconds
@@ -40,12 +43,23 @@ class ArrivedFile:
         self.sha256 = sha256
 
 
+class HashedPart(NamedTuple):
+    """A complete part that was hashed while it arrived: its inode, and its sums.  It is open, so that no other file
+    gets the inode's number.
+    """
+
+    inode: int
+    digests: Digests
+
+
 class PullState:
     """The state of one pull job.  `arrived`: verified files to flush and place.
 
     `witness`: the file, relative to the root, that identifies the storage of a source on another host; "" for
     a storage class without one.  `unseen`: why it is unknown whether the source's storage is mounted, or "".
     `without_tar`: hosts from which no tar stream could be read, filled here, so that the next jobs do not try again.
+    `ranges_b`: bytes of ranges that have arrived; the length of their part says nothing.  `hashed`: the part that
+    need not be read again.
     """
 
     def __init__(
@@ -77,6 +91,8 @@ class PullState:
         self.arrived: list[ArrivedFile] = []
         self.began = time.time()
         self.limiter = RateLimiter(job.rate, self.stopping) if job.rate else None
+        self.ranges_b = 0
+        self.hashed: HashedPart | None = None
         self._deadline = deadline
         self._part_b = length_below(stage.fd) if source is None and stage.keeps_parts else 0
         self._pulled = False
@@ -108,7 +124,23 @@ class PullState:
         """Return whether a later run has less to transfer: files have arrived, or a partial file has grown."""
         if self.arrived or self._pulled:
             return True
-        return self.stage.keeps_parts and length_below(self.stage.fd) - self._part_b >= LEAST_ADVANCE
+        if self.ranges_b >= LEAST_ADVANCE:
+            return True
+        has_ranges = os.access(range_part.PART, os.F_OK, dir_fd=self.stage.fd)
+        grown_b = 0 if has_ranges else length_below(self.stage.fd) - self._part_b
+        return self.stage.keeps_parts and grown_b >= LEAST_ADVANCE
+
+    def begin_part(self) -> None:
+        """Note the length of the part that a method continues by its length."""
+        self._part_b = length_below(self.stage.fd)
+
+    def sums_of(self, fd: int, file: PullFile) -> tuple[int, Digests] | None:
+        """Return the length and the sums of an open file of the stage if it was hashed while it arrived, once."""
+        known, self.hashed = self.hashed, None
+        status = os.fstat(fd)
+        if known is None or (status.st_ino, status.st_size) != (known.inode, file.size_b):
+            return None
+        return status.st_size, known.digests
 
     def fail(self, file: PullFile, error: TransferFailed, started: float | None = None) -> None:
         """Record a failure; raise an error of the destination, which would hit the next file too."""

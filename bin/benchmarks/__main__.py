@@ -38,6 +38,8 @@ def main() -> int:
         return _scale(arguments)
     if arguments.hosts:
         return _hosts(arguments)
+    if arguments.long_link:
+        return _long_link(arguments)
     if arguments.sha256:
         archive.SYNC.append("sha256 = true")
     measured: list[Measured] = []
@@ -93,6 +95,18 @@ def _hosts(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _long_link(arguments: argparse.Namespace) -> int:
+    from benchmarks import long_link  # it needs an installed alpenhorn
+
+    try:
+        with tempfile.TemporaryDirectory(prefix="alpenhorn-bench-", dir=arguments.dir) as base:
+            print(long_link.measure(Path(base), arguments.runs))
+    except (BenchFailed, OSError) as error:
+        print(f"bin/bench: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="bin/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -136,6 +150,11 @@ def _arguments() -> argparse.Namespace:
         default=hosts.FILES,
         metavar="FILES",
         help="for --hosts: number of files that each host pulls, deletes and imports (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--long-link",
+        action="store_true",
+        help="measure one file over a link with delay and losses, and nothing else (as root)",
     )
     parser.add_argument("--list", action="store_true", help="list the rows and exit")
     parser.add_argument("--json", action="store_true", help="print JSON, with the times of each round")

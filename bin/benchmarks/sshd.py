@@ -1,4 +1,4 @@
-"""A private ssh server on a loopback port, so that this host can act as another one."""
+"""A private ssh server, on a loopback port unless told otherwise, so that this host can act as another one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.clock import BenchFailed
 
 SERVER = """\
 Port {port}
-ListenAddress 127.0.0.1
+ListenAddress {address}
 HostKey "{base}/host_key"
 AuthorizedKeysFile "{base}/authorized_keys"
 PidFile none
@@ -46,9 +47,12 @@ class Sshd:
 
     `ssh`: the argument list of a client that may log in; `port`, `key` (of the user) and `known_hosts`: for other
     clients.
+
+    `within`: the start of a command line that runs the server in another network.
     """
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, address: str = "127.0.0.1", within: Sequence[str] = ()) -> None:
+        self._address = address
         paths = {}
         for name in ("sshd", "ssh", "ssh-keygen", "rsync"):
             path = shutil.which(name)
@@ -63,18 +67,18 @@ class Sshd:
                 [paths["ssh-keygen"], "-q", "-t", "ed25519", "-N", "", "-f", str(base / name)], check=True
             )
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.bind(("", 0))
             self.port: int = probe.getsockname()[1]
         port = self.port
         self.key, self.known_hosts = base / "user_key", base / "known_hosts"
         shutil.copy(base / "user_key.pub", base / "authorized_keys")
-        self.known_hosts.write_text(f"[127.0.0.1]:{port} {(base / 'host_key.pub').read_text()}")
-        (base / "server").write_text(SERVER.format(port=port, base=base))
+        self.known_hosts.write_text(f"[{address}]:{port} {(base / 'host_key.pub').read_text()}")
+        (base / "server").write_text(SERVER.format(port=port, base=base, address=address))
         (base / "client").write_text(CLIENT.format(port=port, base=base))
         self.ssh = ("ssh", "-F", str(base / "client"))
         with (base / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [paths["sshd"], "-D", "-e", "-f", str(base / "server")],
+                [*within, paths["sshd"], "-D", "-e", "-f", str(base / "server")],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -89,14 +93,14 @@ class Sshd:
         deadline = time.monotonic() + START_SECONDS
         while self._process.poll() is None and time.monotonic() < deadline:
             try:
-                with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+                with socket.create_connection((self._address, port), timeout=1) as connection:
                     if connection.recv(4) == b"SSH-":
                         break
             except OSError:
                 time.sleep(0.05)
         else:
             raise CannotServe(f"sshd did not start: {log.read_text(errors='replace').strip()}")
-        if subprocess.run([*self.ssh, "127.0.0.1", "true"], stdin=subprocess.DEVNULL).returncode != 0:
+        if subprocess.run([*self.ssh, self._address, "true"], stdin=subprocess.DEVNULL).returncode != 0:
             raise BenchFailed("the benchmark's ssh server refuses the login")
 
     def stop(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from alpenhorn.model.nodes import MARKER
+from alpenhorn.plan.routes import LEAST_STREAMED
 from tests.fixtures.archive import Archive, Result, stand_in
 from tests.fixtures.rsync import KNOWN, old_rsync
 from tests.fixtures.sshd import Sshd
@@ -76,6 +77,19 @@ def test_situation_06_a_pull_says_that_rsync_is_too_old(hosts: Archive, sshd: Ss
     result = hosts.sync()
     assert result.status == 1
     assert "is version 3.0.9, but alpenhorn needs 3.1.3 or later; install a newer rsync" in result.err
+
+
+# --- streams -------------------------------------------------------------------------------------------
+
+
+def test_a_big_file_is_planned_and_pulled_in_several_streams(hosts: Archive) -> None:
+    data = os.urandom(2**20) * (LEAST_STREAMED // 2**20) + b"x"
+    big = hosts.file("acq/big", data, "far")
+    hosts.requests([big, hosts.file("acq/small", b"bytes", "far")], "far", "safe")
+    plan = hosts.run("plan").out
+    assert "several ssh sessions" in plan and "rsync over ssh" in plan
+    hosts.synced()
+    assert hosts.tree("safe") == hosts.tree("far") and hosts.violations() == []
 
 
 # --- hosts that cannot be reached ----------------------------------------------------------------------

@@ -81,6 +81,7 @@ def planner(
     tar: bool = False,
     troubles: Troubles | None = None,
     groups: Mapping[int, Any] | None = None,
+    streams: int = 1,
 ) -> PullPlanner:
     """A planner on host `here`, whose node `DESTINATION` is the one in the group that is pulled into."""
     known = {one.id: one for one in (nodes or (source(), node()))}
@@ -98,6 +99,7 @@ def planner(
         bbcp=bbcp,
         tar=tar,
         troubles=troubles or Troubles(),
+        streams=streams,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from alpenhorn.model.pulls import Method
 from alpenhorn.plan.pulls import Choice
+from alpenhorn.plan.routes import LEAST_STREAMED
 from alpenhorn.plan.sources import Troubles
 from tests.plan.facts import (
     DESTINATION,
@@ -376,6 +377,27 @@ def test_small_files_of_another_host_are_fetched_as_a_tar_stream(
 ) -> None:
     plan = planner(remote(), node(), bbcp=bbcp, tar=True)
     assert plan.decide(fact(size_b=size_b), NOW).method is method
+
+
+@pytest.mark.parametrize(
+    ("streams", "size_b", "bbcp", "method"),
+    [
+        (4, LEAST_STREAMED, False, Method.STREAMS),
+        (4, LEAST_STREAMED - 1, False, Method.RSYNC_SSH),
+        (1, LEAST_STREAMED, False, Method.RSYNC_SSH),
+        (4, LEAST_STREAMED, True, Method.BBCP),
+    ],
+)
+def test_big_files_of_another_host_are_fetched_in_several_streams(
+    streams: int, size_b: int, bbcp: bool, method: Method
+) -> None:
+    plan = planner(remote(), node(), bbcp=bbcp, streams=streams, free_b=3 * LEAST_STREAMED)
+    assert plan.decide(fact(size_b=size_b), NOW).method is method
+
+
+def test_big_files_of_this_host_are_not_fetched_in_several_streams() -> None:
+    plan = planner(streams=4, free_b=3 * LEAST_STREAMED)
+    assert plan.decide(fact(size_b=LEAST_STREAMED), NOW).method is Method.LINK
 
 
 def test_bbcp_and_tar_are_not_used_on_this_host() -> None:

@@ -482,8 +482,12 @@ def test_a_part_is_continued_or_dropped(world: World, method: Method, left: str)
     }
     part.write_bytes(content[left])
     part.chmod(0o400)
+    (world.source / file.path).chmod(0o440)
+    os.utime(world.source / file.path, ns=(10**18, 10**18 + 7))
     assert verdicts(world.pull(method, file)) == {file.path: PULLED}
     assert (world.here / file.path).read_bytes() == data
+    status = (world.here / file.path).stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_mtime_ns) == (0o440, 10**18 + 7)
     assert world.stages() == []
 
 
