@@ -87,7 +87,7 @@ def test_a_big_file_is_planned_and_pulled_in_several_streams(hosts: Archive) -> 
     big = hosts.file("acq/big", data, "far")
     hosts.requests([big, hosts.file("acq/small", b"bytes", "far")], "far", "safe")
     plan = hosts.run("plan").out
-    assert "several ssh sessions" in plan and "rsync over ssh" in plan
+    assert "several ssh sessions" in plan and "tar over ssh" in plan
     hosts.synced()
     assert hosts.tree("safe") == hosts.tree("far") and hosts.violations() == []
 
