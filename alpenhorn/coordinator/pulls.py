@@ -22,7 +22,7 @@ from alpenhorn.scan.pulls import page
 from alpenhorn.transfer.methods import METHODS
 
 PAGE = 5000
-FIRST_PAGE = 1000  # small, so that workers start while the next page is planned
+FIRST_PAGE = 500  # small, so that workers start soon; each page is twice as long as the one before it
 
 
 class Pulls:
@@ -59,17 +59,20 @@ class Pulls:
 
     def _pages_of(self, group_id: int, level: PriorityLevel) -> Iterator[list[PullFact]]:
         key = (group_id, level.priority)
-        facts = self._page(group_id, level, FIRST_PAGE, 0 if level.priority else self._planned.get(key, 0))
+        size = FIRST_PAGE
+        facts = self._page(group_id, level, size, 0 if level.priority else self._planned.get(key, 0))
         if any(self._from_another_host(fact) for fact in facts):
             # A session costs as much as many small files, so plan more files for fewer sessions.
-            facts += self._page(group_id, level, PAGE, facts[-1].request_id)
+            size = PAGE
+            facts += self._page(group_id, level, size, facts[-1].request_id)
         while facts:
             self._planned[key] = facts[-1].request_id
             if self._begun_again:
                 facts = [fact for fact in facts if not self.context.planner.under_way(fact)]
             if facts:
                 yield facts
-            facts = self._page(group_id, level, PAGE, self._planned[key])
+            size = min(2 * size, PAGE)
+            facts = self._page(group_id, level, size, self._planned[key])
 
     def _page(self, group_id: int, level: PriorityLevel, size: int, after: int) -> list[PullFact]:
         index, planner = self.context.index, self.context.planner

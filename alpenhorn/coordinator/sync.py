@@ -48,6 +48,7 @@ RENEW_EVERY = LEASE / 3
 LOOK_EVERY = 2.0
 LOOK_TO_PLAN = 0.2  # before more is planned
 AGAIN = 20.0  # seconds to the next attempt if the index did not answer
+GENERATION_SECONDS = 0.05  # most media get a new generation within that time
 # Tasks running or queued for each worker; more would be planned on rows that are outdated when they start.
 PER_WORKER = 2
 
@@ -448,10 +449,9 @@ class _Session:
             if not self._busy():
                 return
             # Start new tasks before more are planned.
-            for done in self.pool.wait(0 if fed else self._pause()):
-                self.recording = True
-                self._record(self._list_of(done.task), done, context)
-                self.recording = False
+            if fed:
+                self._wait_for_generations(context)
+            self._record_all(self.pool.wait(0 if fed else self._pause()), context)
             self._renew()
             self._reload_nodes(context, LOOK_EVERY)
             self.watcher.show(self.report, self.pool.activity)
@@ -553,6 +553,18 @@ class _Session:
         decided = worklist.decided(task)
         self.report.amounts.changed(task, decided)
         return decided
+
+    def _wait_for_generations(self, context: Context) -> None:
+        """Wait a moment for the media of planned tasks, which would otherwise also wait for the planning of more."""
+        end = time.monotonic() + GENERATION_SECONDS
+        while self.media.holding() and (left := end - time.monotonic()) > 0:
+            self._record_all(self.pool.wait(left), context)
+
+    def _record_all(self, ended: Sequence[Done], context: Context) -> None:
+        for done in ended:
+            self.recording = True
+            self._record(self._list_of(done.task), done, context)
+            self.recording = False
 
     def _record(self, worklist: Worklist, done: Done, context: Context) -> None:
         if done.fate is Fate.ABANDONED:
