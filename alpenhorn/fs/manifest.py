@@ -63,8 +63,9 @@ class ManifestEntry(NamedTuple):
 def key(path: str) -> bytes:
     """Return the path as in its line, with the leading backslash if it is escaped."""
     raw = os.fsencode(path)
-    escaped = _ESCAPED.sub(lambda found: _ESCAPES[found[0]], raw)
-    return escaped if escaped == raw else b"\\" + escaped
+    if _ESCAPED.search(raw) is None:
+        return raw
+    return b"\\" + _ESCAPED.sub(lambda found: _ESCAPES[found[0]], raw)
 
 
 def heading(token: str, lines: tuple[str, ...]) -> bytes:
@@ -77,9 +78,10 @@ def heading(token: str, lines: tuple[str, ...]) -> bytes:
 def entry(file: ManifestFile) -> bytes:
     path = key(file.path)
     mark = b"\\" if path[:1] == b"\\" else b""
+    acq = file.path[: file.acq]
     return b"# size %d %d\n%b%b  %b\n" % (
         file.size_b,
-        len(os.fsencode(file.path[: file.acq])),
+        len(acq) if acq.isascii() else len(os.fsencode(acq)),
         mark,
         file.md5sum.lower().encode(),
         path[len(mark) :],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -37,6 +36,8 @@ def failed(index: Index, run: Run, kind: str, failures: Sequence[Failure]) -> No
     """Count one more failed attempt for each, with an event if the file is known; call it inside a transaction."""
     if not failures:
         return
+    import random  # 2 ms, and few runs have a failure
+
     counts = {}
     for marks, some in in_chunks([failure.subject_id for failure in failures]):
         sql = f"SELECT subject_id, count FROM sync_attempt WHERE kind = ? AND subject_id IN ({marks})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 from alpenhorn.index.bulk import in_chunks
@@ -38,6 +37,8 @@ def node_failed(index: Index, run: Run, source: NodeFact, error: str) -> None:
 
 
 def _failed(index: Index, run: Run, kind: str, subject_id: int, code: Code, error: str) -> None:
+    import random  # 2 ms, and few runs have a failure
+
     before = index.value(
         "SELECT count FROM sync_backoff WHERE host = ? AND kind = ? AND subject_id = ?",
         (run.host, kind, subject_id),

@@ -119,7 +119,7 @@ def held_claims(index: Index, run: Run, kind: str, target_id: int, fences: Mappi
             f" WHERE kind = ? AND target_id = ? AND +run_id = ? AND file_id IN ({marks}){lock}",
             (kind, target_id, run.id, *some),
         )
-        found.update(file_id for file_id, fence in rows if fence == fences[file_id])
+        found.update(file_id for file_id, fence in rows.fetchall() if fence == fences[file_id])
     return found
 
 
@@ -194,7 +194,7 @@ def _own_claims(index: Index, run: Run) -> dict[tuple[int, int], int]:
     rows = index.execute(
         "SELECT file_id, target_id, fence FROM sync_claim WHERE kind = 'pull' AND run_id = ?", (run.id,)
     )
-    return {(file_id, group_id): fence for file_id, group_id, fence in rows}
+    return {(file_id, group_id): fence for file_id, group_id, fence in rows.fetchall()}
 
 
 def renew(index: Index, run: Run) -> int:

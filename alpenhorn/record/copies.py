@@ -25,7 +25,8 @@ def file_facts(index: Index, file_ids: Sequence[int]) -> dict[int, tuple[int | N
     found: dict[int, tuple[int | None, str | None]] = {}
     for marks, some in in_chunks(file_ids):
         sql = f"SELECT id, size_b, LOWER(md5sum) FROM archivefile WHERE id IN ({marks}){lock}"
-        found.update((file_id, (size_b, md5sum)) for file_id, size_b, md5sum in index.execute(sql, some))
+        rows = index.execute(sql, some).fetchall()
+        found.update((file_id, (size_b, md5sum)) for file_id, size_b, md5sum in rows)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Iterable, Sequence
 
 from alpenhorn.index.bulk import in_chunks
@@ -45,7 +45,7 @@ def give(index: Index, parts: Iterable[SelectionPart], priority: int) -> int:
                 f"DELETE FROM sync_priority WHERE request_id IN (SELECT r.id {part.sql})", part.values
             )
     if found:
-        remember(index, CHANGED, secrets.token_hex(8), index.now().replace(microsecond=0))
+        remember(index, CHANGED, os.urandom(8).hex(), index.now().replace(microsecond=0))
     return found
 
 

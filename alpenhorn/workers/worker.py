@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import alpenhorn.io.default
+import alpenhorn.workers.lock_holder
 import alpenhorn.workers.nodes  # noqa: F401
 from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError
