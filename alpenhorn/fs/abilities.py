@@ -111,11 +111,13 @@ class Abilities:
 
     def refused(self, path: str) -> str:
         """Return the first element of `path` that is not a valid name; "" if all are valid."""
+        if self.kind in POSIX:
+            return ""
         for element in path.split("/"):
             odd = "".join(sorted(set(_ODD.findall(element))))
             if len(element) > _NAMES_LONGEST:
                 odd = element
-            if odd and self.kind not in POSIX:
+            if odd:
                 if odd not in self._refused:
                     self._refused[odd] = not self._takes(element)
                 if self._refused[odd]:

@@ -63,13 +63,12 @@ class Flusher:
         while self._open:
             os.close(self._open.pop())
 
-    def add_file(self, fd: int, path: str) -> None:
-        """Add a file that was read through `fd`, and the directories above it."""
+    def add_file(self, fd: int, path: str, device: int) -> None:
+        """Add a file that was read through `fd`, and the directories above it.  `device`: its `st_dev`."""
         self._paths.append(path)
         self.add_name(path)
         if len(self._paths) <= FEW:
             self._first.append(self._keep(os.dup(fd)))
-        device = os.fstat(fd).st_dev
         if device not in self._devices:
             self._devices[device] = self._keep(os.dup(fd))
 

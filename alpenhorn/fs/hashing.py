@@ -53,9 +53,9 @@ def digests_of(
 ) -> tuple[int, Digests]:
     """Read an open file completely; return its length and its MD5 sum and, if wanted, its SHA-256 sum.
 
-    `size_hint`: the expected length, to avoid a large buffer for a small file.  After each block, `on_bytes`
-    is called with the number of bytes, and `stopping` without arguments.  Raises OSError, and Stopped if
-    `stopping` returns true.
+    `size_hint`: the expected length, to avoid a large buffer for a small file, and a read that finds nothing.  After
+    each block, `on_bytes` is called with the number of bytes, and `stopping` without arguments.  Raises OSError, and
+    Stopped if `stopping` returns true.
     """
     hasher = Hasher(sha256)
     buffer = memoryview(bytearray(min(size_hint, BLOCK) + 1))
@@ -67,4 +67,6 @@ def digests_of(
             on_bytes(count)
         if stopping is not None and stopping():
             raise Stopped("the run was asked to stop while reading a file")
+        if count < len(buffer) and length == size_hint:
+            break  # less was read than requested, which is the end of a file
     return length, hasher.digests()

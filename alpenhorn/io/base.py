@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from alpenhorn.errors import StorageError
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 PROBE_SECONDS = 30.0
 MARKER_BYTES = 256  # a marker holds a name of at most 64 characters and a newline
 REPLACED = "--io-config '{…}'"
+
+OpenFile = Callable[[str], tuple[int, os.stat_result]]
+"""Open a file as `Node.open` does; return a descriptor, which the caller closes, and the file's status."""
 
 
 class WrongSettings(StorageError):
@@ -217,6 +221,19 @@ class Node(ABC):
     @abstractmethod
     def open(self, path: str) -> int:
         """Open a regular file for reading, without following symbolic links; the caller closes the descriptor."""
+
+    def reading(self) -> AbstractContextManager[OpenFile]:
+        """Return a context whose function opens files as `open` does, and also returns their status.
+
+        For many files in turn: the root and a directory may be kept open.  A file only counts as missing if it is not
+        found from the current root.  Entering and leaving the context raise StorageError, the latter if the root is
+        another one by then.
+        """
+        return nullcontext(self._open_with_status)
+
+    def _open_with_status(self, path: str) -> tuple[int, os.stat_result]:
+        fd = self.open(path)
+        return fd, os.fstat(fd)
 
     @abstractmethod
     def exists(self, path: str) -> bool:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from errno import ELOOP
 from typing import TYPE_CHECKING, Any
 
-from alpenhorn.errors import StorageError
+from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.fs.abilities import Abilities
 from alpenhorn.fs.own import open_directory
-from alpenhorn.fs.paths import open_below
+from alpenhorn.fs.paths import TreeOpener, open_below
 from alpenhorn.fs.placing import PARTS, PRIVATE, Stage
 from alpenhorn.fs.removal import OpenRoot, Removal
 from alpenhorn.fs.syscalls import flush, rename_new
@@ -23,6 +23,7 @@ from alpenhorn.io.base import (
     MARKER_BYTES,
     Group,
     Node,
+    OpenFile,
     Refusal,
     Remote,
     Room,
@@ -239,12 +240,52 @@ class DefaultNode(Node):
         self._check(self._marked_name(directory))
 
     def open(self, path: str) -> int:
+        with TreeOpener(self.root) as below:
+            return self._open(below, path)[0]
+
+    def reading(self) -> AbstractContextManager[OpenFile]:
+        if type(self).open is not DefaultNode.open:
+            return super().reading()  # a class of an extension opens files in its own way
+        return self._keeping_directory()
+
+    @contextmanager
+    def _keeping_directory(self) -> Iterator[OpenFile]:
+        try:
+            root = os.open(self.root, os.O_PATH | os.O_DIRECTORY)
+        except OSError as error:
+            raise StorageError(Code.ROOT_NOT_OPENED(root=self.root, why=error.strerror)) from None
+        try:
+            with TreeOpener(root) as below:
+
+                def open_file(path: str) -> tuple[int, os.stat_result]:
+                    try:
+                        return self._open(below, path)
+                    except (OSError, UnsafePath):
+                        # A directory that is kept open may have been replaced, so that the file only seems missing.
+                        with TreeOpener(self.root) as anew:
+                            return self._open(anew, path)
+
+                yield open_file
+            self._check_is_root(root)
+        finally:
+            os.close(root)
+
+    def _check_is_root(self, directory: int) -> None:
+        """Raise StorageError if the root is not that open directory any more, such as after it was unmounted."""
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(directory), os.stat(self.root)):
+                return
+        self.check()  # it names what is there instead
+        raise StorageError(Code.ROOT_MOUNTED_OVER(root=self.root))
+
+    def _open(self, below: TreeOpener, path: str) -> tuple[int, os.stat_result]:
         # O_NONBLOCK: a fifo in place of a file must not block the worker.
-        fd = open_below(self.root, path, os.O_RDONLY | os.O_NONBLOCK)
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        fd = below.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             os.close(fd)
             raise StorageError(Code.PATH_NOT_REGULAR(path=repr(path), node=self.node.name))
-        return fd
+        return fd, status
 
     def exists(self, path: str) -> bool:
         return os.path.lexists(os.path.join(self.root, path))

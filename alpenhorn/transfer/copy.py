@@ -57,18 +57,20 @@ def copy(
     each chunk of a big file; what has been written stays.
     """
     before = check_source(source, size_b)
+    small = size_b <= (SMALL if limiter is None else min(SMALL, limiter.block))
     try:
-        fd = _create(stage, name)
+        # A mode that forbids writing is set at the end: not every network file system lets the creator write then.
+        fd = _create(stage, name, before.st_mode & 0o777 | 0o600 if small else 0o600)
     except OSError as error:
         raise destination_failed(error) from None
     try:
-        if size_b <= (SMALL if limiter is None else min(SMALL, limiter.block)):
+        if small:
             if limiter is not None:
                 limiter.wait(size_b)
             found = _copy_small(source, fd, size_b, sha256 is not None)
             if on_bytes is not None:
                 on_bytes(size_b)
-            _finish(fd, before, flush)
+            length = _finish(fd, before, flush)
         else:
             part = os.fstat(fd).st_size
             if not 0 < part <= size_b:
@@ -78,16 +80,19 @@ def copy(
             if part and not found.agree(md5sum, sha256):
                 # The partial file was not the beginning of this file.
                 found = _copy_big(source, fd, before, 0, flush, stopping, on_bytes, limiter, both)
-        if not found.agree(md5sum, sha256) or os.fstat(fd).st_size != size_b:
+            length = os.fstat(fd).st_size
+        if not found.agree(md5sum, sha256) or length != size_b:
             raise mismatch(source, before, found.md5, md5sum, sha256, stopping)
         return found
     finally:
         os.close(fd)
 
 
-def _create(stage: int, name: str) -> int:
-    with contextlib.suppress(FileExistsError):
-        return os.open(name, _NEW | os.O_EXCL, 0o600, dir_fd=stage)
+def _create(stage: int, name: str, mode: int) -> int:
+    try:
+        return os.open(name, _NEW | os.O_EXCL, mode, dir_fd=stage)
+    except FileExistsError:
+        pass
     status = os.stat(name, dir_fd=stage, follow_symlinks=False)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         # Writing through a link would change another file.
@@ -195,18 +200,23 @@ def _next_data(source: int, offset: int, size_b: int) -> tuple[int, int]:
         return size_b, size_b
 
 
-def _finish(fd: int, like: os.stat_result, flush: bool) -> None:
-    """Set the source's mode and times, and owner for root, and flush the copy if requested.
+def _finish(fd: int, like: os.stat_result, flush: bool) -> int:
+    """Set the source's mode and times, and owner for root, flush the copy if requested, and return its length.
 
     Attributes that the file system does not support are skipped: FAT and exFAT have neither modes nor owners.
     """
     try:
-        if os.geteuid() == 0:
+        now = os.fstat(fd)
+        owned = (now.st_uid, now.st_gid) == (like.st_uid, like.st_gid)
+        if not owned and os.geteuid() == 0:
             _where_supported(os.fchown, fd, like.st_uid, like.st_gid)
-        _where_supported(os.fchmod, fd, like.st_mode & 0o7777)
+        # A change of the owner clears some bits of the mode.
+        if not owned or now.st_mode != like.st_mode:
+            _where_supported(os.fchmod, fd, like.st_mode & 0o7777)
         _where_supported(os.utime, fd, ns=(like.st_atime_ns, like.st_mtime_ns))
         if flush:
             os.fsync(fd)
+        return now.st_size
     except OSError as error:
         raise destination_failed(error) from None
 

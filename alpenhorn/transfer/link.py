@@ -41,9 +41,8 @@ def verify(
     return status, found
 
 
-def unchanged(source: int, verified: os.stat_result) -> bool:
-    """Return whether an open file is the verified one, unchanged."""
-    now = os.fstat(source)
+def unchanged(now: os.stat_result, verified: os.stat_result) -> bool:
+    """Return whether a file with the status `now` is the verified one, unchanged."""
     return (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) == (
         verified.st_dev,
         verified.st_ino,

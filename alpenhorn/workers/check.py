@@ -15,7 +15,7 @@ from alpenhorn.fs.hashing import digests_of
 from alpenhorn.fs.newer import modified_at, written_since
 from alpenhorn.fs.paths import irregular
 from alpenhorn.fs.settled import storage_now
-from alpenhorn.io.base import Node, TapeNode
+from alpenhorn.io.base import Node, OpenFile, TapeNode
 from alpenhorn.model.checks import CheckFile, CheckJob, CheckResult
 from alpenhorn.model.copies import HasFile
 from alpenhorn.model.tape import TapeState
@@ -33,11 +33,14 @@ def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...
     node.check()
     began = storage_now(node.root)
     with node.flusher() as flusher:
-        results = _read(job, node, flusher, report)
+        with node.reading() as open_file:
+            results = _read(job, node, open_file, flusher, report)
         return tuple(result._replace(began=began) for result in _durable(results, node, flusher))
 
 
-def _read(job: CheckJob, node: Node, flusher: Flusher, report: Reporter) -> list[CheckResult]:
+def _read(
+    job: CheckJob, node: Node, open_file: OpenFile, flusher: Flusher, report: Reporter
+) -> list[CheckResult]:
     away: dict[str, TapeState] = {}
     if isinstance(node, TapeNode):
         away = out_of_reach(node, [file.path for file in job.files])
@@ -50,7 +53,7 @@ def _read(job: CheckJob, node: Node, flusher: Flusher, report: Reporter) -> list
             result = (
                 _unread(file, node, away[file.path])
                 if file.path in away
-                else _verdict(file, node, flusher, report)
+                else _verdict(file, node, open_file, flusher, report)
             )
         except Stopped:
             break
@@ -85,9 +88,11 @@ def _unread(file: CheckFile, node: Node, state: TapeState) -> CheckResult:
     return CheckResult(file, Verdict.AWAY, error=Code.FILE_NOT_ON_DISK(where=state.where))
 
 
-def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) -> CheckResult:
+def _verdict(
+    file: CheckFile, node: Node, open_file: OpenFile, flusher: Flusher, report: Reporter
+) -> CheckResult:
     try:
-        fd = node.open(file.path)
+        fd, status = open_file(file.path)
     except (FileNotFoundError, NotADirectoryError):
         flusher.add_name(file.path)
         return CheckResult(file, Verdict.MISSING, error=Code.COPY_MISSING())
@@ -98,7 +103,6 @@ def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) ->
     except OSError as error:
         return _not_opened(file, node, _unreadable("open", file, error))
     try:
-        status = os.fstat(fd)
         length = status.st_size
         wrong: Why = ""
         if length != file.size_b:
@@ -120,7 +124,7 @@ def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) ->
         if found.other_sha256(file.sha256):
             why = Code.COPY_SHA256_WRONG(found=found.sha256, expected=file.sha256)
             return _differs(file, node, fd, why)
-        flusher.add_file(fd, file.path)
+        flusher.add_file(fd, file.path, status.st_dev)
         return CheckResult(
             file,
             Verdict.GOOD,

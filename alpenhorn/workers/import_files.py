@@ -10,7 +10,7 @@ import os
 
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import Flusher
-from alpenhorn.fs.hashing import digests_of
+from alpenhorn.fs.hashing import BLOCK, digests_of
 from alpenhorn.fs.moving import FileMove
 from alpenhorn.fs.newer import modified_at, written_since
 from alpenhorn.fs.paths import TreeOpener
@@ -18,7 +18,7 @@ from alpenhorn.fs.placing import Occupied
 from alpenhorn.fs.removal import FileDiffers
 from alpenhorn.fs.settled import settled, storage_now
 from alpenhorn.fs.tree_lock import LockTimeout
-from alpenhorn.io.base import Node, TapeNode
+from alpenhorn.io.base import Node, OpenFile, TapeNode
 from alpenhorn.model.imports import ImportFile, ImportJob, ImportResult
 from alpenhorn.model.tasks import Reporter, Verdict
 from alpenhorn.reasons import Code
@@ -36,7 +36,8 @@ def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportRe
     began = storage_now(node.root)
     with node.flusher() as flusher:
         statuses: dict[str, os.stat_result] = {}
-        results = _read(job, node, flusher, began, report, statuses)
+        with node.reading() as open_file:
+            results = _read(job, node, open_file, flusher, began, report, statuses)
         try:
             flusher.flush()
         except OSError as error:
@@ -54,6 +55,7 @@ def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportRe
 def _read(
     job: ImportJob,
     node: Node,
+    open_file: OpenFile,
     flusher: Flusher,
     now: float,
     report: Reporter,
@@ -79,7 +81,7 @@ def _read(
             continue
         report.begin(file.path)
         try:
-            results.append(_hash(file, node, flusher, job, now, report, statuses))
+            results.append(_hash(file, node, open_file, flusher, job, now, report, statuses))
         except Stopped:
             break
         if results[-1].verdict in (Verdict.UNREADABLE, Verdict.DECLINED):
@@ -91,6 +93,7 @@ def _read(
 def _hash(
     file: ImportFile,
     node: Node,
+    open_file: OpenFile,
     flusher: Flusher,
     job: ImportJob,
     now: float,
@@ -98,7 +101,7 @@ def _hash(
     statuses: dict[str, os.stat_result],
 ) -> ImportResult:
     try:
-        fd = node.open(file.path)
+        fd, before = open_file(file.path)
     except (UnsafePath, StorageError) as error:
         return ImportResult(file, Verdict.DECLINED, error=error.reason)
     except (FileNotFoundError, NotADirectoryError):
@@ -109,25 +112,27 @@ def _hash(
             file, Verdict.UNREADABLE, error=Code.FOUND_FILE_UNREADABLE(doing="open", why=error.strerror)
         )
     try:
-        before = os.fstat(fd)
-        if node.locked(file.path):
+        # Saves reading a big file that is locked.  Without `settle`, the last change may have been a moment ago, and
+        # the next one does not change the times.
+        if (before.st_size > BLOCK or not job.settle) and node.locked(file.path):
             return ImportResult(file, Verdict.LATER, error=Code.FOUND_FILE_LOCKED())
         if not settled(before, job.settle, now):
             return ImportResult(file, Verdict.LATER, error=Code.FOUND_FILE_CHANGED_LATELY())
         length, sums = digests_of(
             fd, before.st_size, report.stopping, lambda count: report.progress(0, count), sha256=job.sha256
         )
+        # Before the status, which shows whether a writer that has released its lock by now wrote after the reading.
+        if node.locked(file.path):
+            return ImportResult(file, Verdict.LATER, error=Code.FOUND_FILE_LOCKED())
         after = os.fstat(fd)
         if length != after.st_size or _times(before) != _times(after):
             return ImportResult(file, Verdict.LATER, error=Code.FOUND_FILE_CHANGING())
-        if node.locked(file.path):
-            return ImportResult(file, Verdict.LATER, error=Code.FOUND_FILE_LOCKED())
         if file.moves:
             known = file.known
             if known is not None and (length, sums.md5) != (known.size_b, (known.md5sum or "").lower()):
                 return ImportResult(file, Verdict.UNREADABLE, error=Code.TOP_NAME_TAKEN(target=file.target))
             statuses[file.path] = after
-        flusher.add_file(fd, file.path)
+        flusher.add_file(fd, file.path, after.st_dev)
         space_b = node.space_used(after)
         modified = modified_at(after) if written_since(after, file.since) else ""
         return ImportResult(

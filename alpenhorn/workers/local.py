@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs import descriptors
@@ -19,7 +20,7 @@ from alpenhorn.transfer.blame import TransferFailed, destination_failed, source_
 from alpenhorn.transfer.copy import copy
 from alpenhorn.workers.work import READ, ArrivedFile, PullState
 
-LINKS = 500  # files open at once while linking; fewer if the limit on open files is low
+LINKS = 1000  # sources open at once while linking; fewer if the limit on open files is low
 
 
 def by_copy(work: PullState, files: Sequence[PullFile]) -> None:
@@ -66,36 +67,77 @@ def _make_parents(work: PullState, name: str) -> None:
 
 def by_link(work: PullState, files: Sequence[PullFile]) -> None:
     """Hard link files, and copy those that cannot be linked."""
-    verified: list[tuple[ArrivedFile, os.stat_result]] = []
     refused: list[PullFile] = []
+    # The other half of the descriptors is for the destination directories.
+    most = descriptors.share(LINKS)
     with _sources(work) as sources:
+        for start in range(0, len(files), most):
+            refused += _link_some(work, sources, files[start : start + most])
+    if refused:
+        by_copy(work, refused)
+
+
+class _Verified(NamedTuple):
+    """A verified source: its descriptor, and its status before it was read."""
+
+    one: ArrivedFile
+    fd: int
+    status: os.stat_result
+
+
+def _link_some(work: PullState, sources: TreeOpener, files: Sequence[PullFile]) -> list[PullFile]:
+    """Verify, flush and link some files, which stay open meanwhile; return those to copy instead.
+
+    If the run is stopping, those that are verified by then are linked.
+    """
+    verified: list[_Verified] = []
+    refused: list[PullFile] = []
+    try:
         with suppress(Stopped):
             for file in files:
                 work.check_stopping()
                 work.report.begin(file.path)
                 started = time.time()
                 try:
-                    fd = _open(sources, file)
-                    try:
-                        status, found = link.verify(
-                            fd, file.size_b, file.md5sum, work.stopping, work.report_bytes, file.sha256
-                        )
-                        if work.flush_each:
-                            _flush(fd)
-                    finally:
-                        os.close(fd)
+                    verified.append(_verify(work, sources, file, started))
                 except TransferFailed as error:
                     work.fail(file, error, started)
-                else:
-                    verified.append((ArrivedFile(file, "", started, Method.LINK, found.sha256), status))
         if verified and not work.flush_each:
             _flush_all(work)
-        # The other half of the descriptors is for the destination directories.
-        most = descriptors.share(LINKS)
-        for start in range(0, len(verified), most):
-            refused += _link_some(work, sources, verified[start : start + most])
-    if refused:
-        by_copy(work, refused)
+        links: list[tuple[ArrivedFile, int, int | None]] = []
+        for one, fd, status in verified:
+            now = os.fstat(fd)
+            if link.unchanged(now, status):
+                links.append((one, fd, work.node.space_used(now)))
+            else:
+                refused.append(one.file)  # copying verifies it again
+        outcomes = work.stage.link(
+            [(fd, one.file.path, work.names.replaces(one.file)) for one, fd, _ in links], work.lock
+        )
+        for (one, _, space_b), outcome in zip(links, outcomes, strict=True):
+            if isinstance(outcome, OSError) and outcome.errno in link.REFUSED:
+                refused.append(one.file)
+            else:
+                work.record_placed(one, outcome, space_b)
+    finally:
+        for source in verified:
+            os.close(source.fd)
+    return refused
+
+
+def _verify(work: PullState, sources: TreeOpener, file: PullFile, started: float) -> _Verified:
+    """Open a source and verify it; flush it if the files of the job are flushed one by one."""
+    fd = _open(sources, file)
+    try:
+        status, found = link.verify(
+            fd, file.size_b, file.md5sum, work.stopping, work.report_bytes, file.sha256
+        )
+        if work.flush_each:
+            _flush(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    return _Verified(ArrivedFile(file, "", started, Method.LINK, found.sha256), fd, status)
 
 
 def _flush(source: int) -> None:
@@ -111,38 +153,6 @@ def _flush_all(work: PullState) -> None:
         work.stage.flush()
     except OSError as error:
         raise destination_failed(error) from None
-
-
-def _link_some(
-    work: PullState, sources: TreeOpener, verified: Sequence[tuple[ArrivedFile, os.stat_result]]
-) -> list[PullFile]:
-    """Link some verified files; return those to copy instead."""
-    links: list[tuple[ArrivedFile, int]] = []
-    refused: list[PullFile] = []
-    try:
-        for one, status in verified:
-            try:
-                fd = _open(sources, one.file)
-            except TransferFailed as error:
-                work.fail(one.file, error, one.started)
-                continue
-            links.append((one, fd))
-            if not link.unchanged(fd, status):
-                refused.append(one.file)  # copying verifies it again
-        changed = set(refused)
-        links_wanted = [(one, fd) for one, fd in links if one.file not in changed]
-        outcomes = work.stage.link(
-            [(fd, one.file.path, work.names.replaces(one.file)) for one, fd in links_wanted], work.lock
-        )
-        for (one, fd), outcome in zip(links_wanted, outcomes, strict=True):
-            if isinstance(outcome, OSError) and outcome.errno in link.REFUSED:
-                refused.append(one.file)
-            else:
-                work.record_placed(one, outcome, work.node.space_used(os.fstat(fd)))
-    finally:
-        for _, fd in links:
-            os.close(fd)
-    return refused
 
 
 def _sources(work: PullState) -> TreeOpener:

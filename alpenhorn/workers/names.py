@@ -33,6 +33,11 @@ class NameChecker:
                 return Code.NAME_TAKEN(node=self._node, kind=able.name, path=file.path, other=other)
         return None
 
+    @property
+    def may_be_reserved(self) -> bool:
+        """Whether an occupied path may be a name reserved by a killed pull (see `is_free`).  Raises OSError."""
+        return self._abilities.reserves
+
     def is_free(self, path: str) -> bool:
         """Return whether `path` is only a name reserved by a killed pull."""
         if self._abilities.left_reserved(path):

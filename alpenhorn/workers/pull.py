@@ -14,6 +14,7 @@ from contextlib import suppress
 from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.extensions.registry import node_io, remote_io
+from alpenhorn.fs.flushing import FEW
 from alpenhorn.fs.paths import check_relative
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.kinds import load
@@ -21,6 +22,7 @@ from alpenhorn.model.pulls import PullFile, PullJob, PullResult
 from alpenhorn.model.tasks import Blame, Reporter, Verdict
 from alpenhorn.reasons import Code, from_outside
 from alpenhorn.transfer.blame import TransferFailed
+from alpenhorn.transfer.copy import SMALL
 from alpenhorn.transfer.methods import METHODS
 from alpenhorn.workers.tape import out_of_reach
 from alpenhorn.workers.work import ArrivedFile, PullState, destination_trouble, failed
@@ -98,7 +100,7 @@ def pull(
 
 def _run(work: PullState) -> None:
     """Carry out the job.  Raises OSError and StorageError if the destination as a whole cannot be used."""
-    wanted = [file for file in work.job.files if _is_free(work, file)]
+    wanted = _free(work)
     trouble: TransferFailed | None = None
     try:
         if wanted and isinstance(work.source, TapeNode):
@@ -144,14 +146,36 @@ def _has_part(work: PullState) -> bool:
     return any(files for _, _, files, _ in os.fwalk(".", dir_fd=work.stage.fd))
 
 
-def _is_free(work: PullState, file: PullFile) -> bool:
-    """Return whether the path is valid for the file system and not occupied by an unknown file."""
+def _free(work: PullState) -> list[PullFile]:
+    """Return the files whose paths are valid for the file system, and not occupied by an unknown file as far as known.
+
+    Placing never replaces such a file.  Looking at the path saves a needless transfer, and is left out for small
+    files of this host unless one of the first FEW paths is occupied.
+    """
+    free: list[PullFile] = []
+    occupied = False
+    for number, file in enumerate(work.job.files):
+        look = number < FEW or occupied or work.source is None or file.size_b > SMALL
+        if _is_free(work, file, look):
+            free.append(file)
+        elif work.results[file].verdict is Verdict.OCCUPIED:
+            occupied = True
+    return free
+
+
+def _is_free(work: PullState, file: PullFile, look: bool) -> bool:
+    """Return whether the path is valid for the file system and not occupied by an unknown file.
+
+    Without `look`, the path is not looked at where that is not necessary.
+    """
     try:
         check_relative(file.path)
         if refusal := work.names.refuses(file):
             work.record_failure(file, TransferFailed(Blame.UNKNOWN, refusal))
             return False
-        occupied = not file.replace and work.node.exists(file.path) and not work.names.is_free(file.path)
+        if file.replace or (not look and not work.names.may_be_reserved):
+            return True
+        occupied = work.node.exists(file.path) and not work.names.is_free(file.path)
     except (UnsafePath, OSError) as error:
         work.record_failure(file, destination_trouble(error))
         return False

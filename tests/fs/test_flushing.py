@@ -23,7 +23,7 @@ root, files, names = json.load(sys.stdin)
 with Flusher(root) as flusher:
     for path in files:
         fd = os.open(os.path.join(root, path), os.O_RDONLY)
-        flusher.add_file(fd, path)
+        flusher.add_file(fd, path, os.fstat(fd).st_dev)
         os.close(fd)
     for name in names:
         flusher.add_name(name)
@@ -154,7 +154,7 @@ def test_a_disk_that_turned_read_only_has_not_been_flushed(root: Path, tmp_path:
     with image.mounted(root, "loop,errors=remount-ro") as at, Flusher(str(at)) as flusher:
         for path in put(at, *(f"acq/{i}" for i in range(number))):
             fd = os.open(at / path, os.O_RDONLY)
-            flusher.add_file(fd, path)
+            flusher.add_file(fd, path, os.fstat(fd).st_dev)
             os.close(fd)
         image.fail()
         with pytest.raises(OSError, match="ead-only"):

@@ -14,6 +14,7 @@ import pytest
 from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.extensions.registry import group_io, node_io, remote_io
 from alpenhorn.io.base import Node, Refusal
+from alpenhorn.io.default import DefaultNode
 from alpenhorn.model.nodes import MARKER, GroupFact
 from alpenhorn.model.pulls import Method
 from tests.io.nodes import fact, make, put
@@ -256,6 +257,50 @@ def test_opening_leaks_no_descriptor(root: Path) -> None:
     with pytest.raises(FileNotFoundError):
         node.open("none")
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_many_files_are_opened_in_turn_and_looked_for_in_replaced_directories(root: Path) -> None:
+    node = make(root)
+    put(root, "acq/a")
+    before = len(os.listdir("/proc/self/fd"))
+    with node.reading() as open_file:
+        fd, status = open_file("acq/a")
+        assert os.path.samestat(status, os.fstat(fd))
+        os.close(fd)
+        (root / "acq").rename(root / "former")
+        put(root, "acq/b")
+        os.close(open_file("acq/b")[0])
+        with pytest.raises(FileNotFoundError):
+            open_file("acq/none")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_files_of_a_root_that_was_replaced_meanwhile_do_not_count(root: Path, marked: bool) -> None:
+    node = make(root)
+    put(root, "acq/a")
+    with (
+        pytest.raises(StorageError, match="mounted" if marked else "ALPENHORN_NODE"),
+        node.reading() as open_file,
+    ):
+        os.close(open_file("acq/a")[0])
+        root.rename(root.with_name("elsewhere"))
+        root.mkdir()
+        if marked:
+            make(root)
+
+
+def test_a_class_of_an_extension_opens_each_file_in_its_own_way(root: Path) -> None:
+    class Logging(DefaultNode):
+        def open(self, path: str) -> int:
+            opened.append(path)
+            return super().open(path)
+
+    opened: list[str] = []
+    put(root, "acq/a")
+    with Logging(make(root).node, {}).reading() as open_file:
+        os.close(open_file("acq/a")[0])
+    assert opened == ["acq/a"]
 
 
 def test_files_are_removed_from_the_right_storage_and_from_no_other(root: Path) -> None:

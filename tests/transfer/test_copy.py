@@ -53,6 +53,28 @@ def test_bytes_mode_and_times_arrive(tmp_path: Path, stage: int, size_b: int, fl
     assert sum(counted) == size_b
 
 
+@pytest.mark.parametrize("mode", [0o400, 0o644, 0o4755, 0o2640])
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+@pytest.mark.parametrize("left", [False, True])
+def test_the_mode_is_kept_whatever_the_umask_and_a_former_attempt(
+    tmp_path: Path, stage: int, mode: int, umask: int, left: bool
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"x")
+    if os.geteuid() == 0:
+        os.chown(source, 1234, 4321)  # a change of the owner clears some bits
+    source.chmod(mode)
+    if left:
+        (tmp_path / "stage" / "0").touch()
+        (tmp_path / "stage" / "0").chmod(mode)
+    before = os.umask(umask)
+    try:
+        bring(source, stage, b"x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "stage" / "0").stat().st_mode) == mode
+
+
 def test_root_keeps_the_owner_and_others_own_what_they_copy(tmp_path: Path, stage: int) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"x")

@@ -156,6 +156,30 @@ def test_a_node_that_goes_away_meanwhile_turns_nothing_missing(node: Node, root:
         checked(node, first, file("acq/b"), report=Report(on_bytes=unmount))
 
 
+def test_files_in_a_directory_that_was_replaced_meanwhile_are_not_missing(node: Node, root: Path) -> None:
+    """The worker has the former directory open."""
+    put(root, "acq/a", CONTENT)
+
+    def replace() -> None:
+        if not os.path.lexists(root / "acq/b"):
+            (root / "acq").rename(root / "former")
+            put(root, "acq/b", CONTENT)
+
+    first, second = checked(node, file("acq/a"), file("acq/b"), report=Report(on_bytes=replace))
+    assert (first.verdict, second.verdict) == (Verdict.GOOD, Verdict.GOOD)
+
+
+def test_a_node_that_goes_away_after_all_files_are_read_gives_no_verdict(node: Node, root: Path) -> None:
+    put(root, "acq/a", CONTENT)
+
+    def unmount() -> None:
+        root.rename(root.with_name("gone"))
+        root.mkdir()
+
+    with pytest.raises(StorageError):
+        checked(node, file("acq/a"), report=Report(on_bytes=unmount))
+
+
 def test_another_nodes_disk_that_is_mounted_meanwhile_turns_nothing_missing(node: Node, root: Path) -> None:
     put(root, "acq/a", CONTENT)
 

@@ -9,6 +9,7 @@ import pytest
 
 from alpenhorn.errors import StorageError
 from alpenhorn.io.base import Node
+from alpenhorn.io.default import DefaultNode
 from alpenhorn.model.imports import ImportFile, ImportJob, ImportResult
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.model.tasks import Verdict
@@ -99,6 +100,26 @@ def test_a_locked_file_is_left_for_later(node: Node, root: Path) -> None:
     put(root, "acq/a")
     lock(root / "acq/a")
     assert verdicts(imported(node, "acq/a")) == [Verdict.LATER]
+
+
+class Finishing(DefaultNode):
+    """A node whose writer completes each file, and releases its lock, just before the last look at the lock."""
+
+    def locked(self, path: str) -> bool:
+        at = Path(self.root, path)
+        overwrite(at)
+        os.unlink(at.with_name(f".{at.name}.lock"))
+        return super().locked(path)
+
+
+def test_a_file_whose_writer_ends_while_it_is_read_is_left_for_later(node: Node, root: Path) -> None:
+    put(root, "acq/a")
+    hour_ago = time.time() - 3600
+    os.utime(root / "acq/a", (hour_ago, hour_ago))
+    lock(root / "acq/a")
+    results = imported(Finishing(node.node, {}), "acq/a", settle=60.0)
+    assert verdicts(results) == [Verdict.LATER]
+    assert not os.path.lexists(root / "acq/.a.lock")
 
 
 def test_a_file_settles_before_it_is_imported(node: Node, root: Path) -> None:

@@ -89,7 +89,7 @@ def test_files_are_not_missing_where_lustre_is_unmounted_meanwhile(hsm: Tape) ->
             pass
 
         def progress(self, files: int, bytes: int) -> None:
-            if files:
+            if files and os.path.exists(hsm.at("acq")):
                 unmount(hsm)
 
     files = tuple(CheckFile(1, 2, path, len(CONTENT), SUM) for path in PATHS[:2])

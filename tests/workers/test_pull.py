@@ -330,6 +330,66 @@ def test_when_the_destination_is_full_those_that_fit_are_done(
         subprocess.run(["umount", str(world.here)], check=True)
 
 
+@pytest.mark.parametrize("method", [Method.COPY, Method.LINK])
+def test_files_that_are_found_only_when_others_are_placed_stay(world: World, method: Method) -> None:
+    """The paths of most small files are not looked at before."""
+    world.with_source_node = True
+    files = [world.put(f"acq/{number:02d}", os.urandom(100)) for number in range(30)]
+    there = {"acq/11", "acq/29"}
+    for path in there:
+        (world.here / path).parent.mkdir(exist_ok=True)
+        (world.here / path).write_bytes(b"unknown")
+    results = world.pull(method, *files)
+    for file in files:
+        expected = (Verdict.OCCUPIED, None) if file.path in there else PULLED
+        assert verdicts(results)[file.path] == expected
+        kept = b"unknown" if file.path in there else (world.source / file.path).read_bytes()
+        assert (world.here / file.path).read_bytes() == kept
+    assert world.stages() == []
+
+
+@pytest.mark.parametrize("how", ["overwritten", "replaced"])
+def test_a_source_that_changes_before_it_is_linked_is_copied_and_verified_again(
+    world: World, how: str
+) -> None:
+    files = [world.put(f"acq/{number}", os.urandom(100)) for number in range(2)]
+    first = world.source / "acq/0"
+
+    class Changing(Report):
+        def begin(self, path: str) -> None:
+            if path != "acq/1":
+                return
+            if how == "overwritten":
+                with first.open("r+b") as file:
+                    file.write(b"other")
+            else:
+                content = first.read_bytes()
+                first.unlink()
+                first.write_bytes(content)
+
+    world.report = Changing()
+    results = world.pull(Method.LINK, *files)
+    assert verdicts(results)["acq/1"] == PULLED and results["acq/1"].method is Method.LINK
+    if how == "overwritten":
+        assert verdicts(results)["acq/0"] == (Verdict.FAILED, Blame.SOURCE)
+        assert world.found() == {"acq/1"}
+    else:
+        assert verdicts(results)["acq/0"] == PULLED and results["acq/0"].method is Method.COPY
+        assert not (world.here / "acq/0").samefile(first)
+
+
+def test_more_files_than_may_be_open_are_linked(world: World) -> None:
+    files = [world.put(f"acq/{number:03d}", os.urandom(10)) for number in range(200)]
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (160, before[1]))
+    try:
+        results = world.pull(Method.LINK, *files)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert set(verdicts(results).values()) == {PULLED}
+    assert all((world.here / file.path).samefile(world.source / file.path) for file in files)
+
+
 @pytest.mark.parametrize("method", ALL)
 def test_a_read_only_destination_is_to_blame(world: World, method: Method) -> None:
     file = world.put("acq/f", b"data")
