@@ -141,7 +141,10 @@ class LinkPull(Pull):
     linked = True
 
     def tool(self) -> Spent:
-        return clock.run(self.base, ["cp", "-al", f"{self.made.source}/.", f"{self.made.plain}/"])
+        spent = clock.run(self.base, ["cp", "-al", f"{self.made.source}/.", f"{self.made.plain}/"])
+        # A lock file with a second name is refused, and the next round would do nothing.
+        (self.made.plain / ".alpenhorn.lock").unlink(missing_ok=True)
+        return spent
 
 
 class BigIndex(Case):
