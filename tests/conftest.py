@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+from itertools import groupby
 
 import hypothesis
 import pytest
@@ -79,9 +80,31 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * len(os.sched_getaffinity(0))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the long tests first, so that at the end no process is left with one of them."""
-    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in LONG))
+@pytest.hookimpl(trylast=True)  # after tests were deselected
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let each process of pytest-xdist begin with long tests, so that at the end none is left with some of them.
+
+    Each process is given an equal part of the tests, in their order.  Those of one module stay together, since they may
+    share a costly fixture.
+    """
+    is_long = [any(item.get_closest_marker(name) for name in (*LONG, "slow")) for item in items]
+    others = [item for item, long in zip(items, is_long, strict=True) if not long]
+    parts: list[list[pytest.Item]] = [
+        [] for _ in range(getattr(config, "workerinput", {}).get("workercount", 1))
+    ]
+    of_modules = groupby(
+        (item for item, long in zip(items, is_long, strict=True) if long), lambda item: item.path
+    )
+    for module in sorted((list(group) for _, group in of_modules), key=len, reverse=True):
+        min(parts, key=len).extend(module)
+    total = len(items)
+    items.clear()
+    for number, part in enumerate(parts, 1):
+        items += part
+        share = total * number // len(parts) - len(items)
+        items += others[:share]
+        del others[:share]
+    items += others
 
 
 def pytest_collection_finish() -> None:

@@ -45,6 +45,7 @@ def release(checkout: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # it makes four environments
 def test_both_archives_are_built_and_tried(checkout: Path) -> None:
     done = release(checkout)

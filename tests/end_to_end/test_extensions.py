@@ -326,6 +326,7 @@ def test_a_misbehaving_detector_does_not_affect_other_files(sqlite_archive: Arch
     assert archive.sync(environ=environ).status == 0  # and the node is as well as before
 
 
+@pytest.mark.slow
 def test_a_hanging_detector_is_killed_and_other_files_get_their_names(
     sqlite_archive: Archive, tmp_path: Path
 ) -> None:

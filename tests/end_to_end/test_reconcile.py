@@ -214,6 +214,7 @@ def test_nested_acquisitions_and_two_names_for_one_path(disk):
 MANY = 20_500  # more than are read at a time
 
 
+@pytest.mark.slow
 def test_an_acquisition_with_more_files_than_are_read_at_a_time(disk):
     disk.files(MANY, "disk")
     aged(disk, "disk")

@@ -149,6 +149,7 @@ def test_a_host_without_address_or_username_prevents_the_deletion_and_is_named(s
     assert sqlite_hosts.sessions == 0
 
 
+@pytest.mark.slow
 def test_a_host_that_never_answers_is_given_up_and_the_copies_stay(sqlite_hosts):
     """This holds however short the time limit of pulls is: a killed worker would leave the copies suspect."""
     archive = sqlite_hosts.archive

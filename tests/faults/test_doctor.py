@@ -331,6 +331,7 @@ def test_a_mount_that_hangs_is_reported_and_the_other_nodes_too(sqlite_archive: 
     assert "alpenhorn node deactivate dead" in found[0].remedy
 
 
+@pytest.mark.slow
 def test_doctor_ends_though_a_mount_hangs(sqlite_archive: Archive) -> None:
     sqlite_archive.node("field")
     sqlite_archive.node("dead", made=False)

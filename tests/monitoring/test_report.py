@@ -361,6 +361,7 @@ def test_the_page_is_used_with_the_keyboard_alone(
         assert shown.evaluate("document.activeElement.closest('nav') === null")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MAKE)
 def test_the_page_suits_everybody(kind: str, sqlite_archive: Archive, browser: Browser) -> None:
     """In light and dark, on a telephone and a large screen, and on paper."""
