@@ -2,7 +2,6 @@
 observation of a single run (the faults 9 to 12 of the issue about evidence)."""
 
 import os
-import signal
 import subprocess
 
 import pytest
@@ -145,8 +144,7 @@ def test_fault_9_a_run_killed_in_the_middle_loses_nothing(archive):
 
     run = archive.start("sync", "--jobs", "1")
     wait_for(lambda: own() or run.process.poll() is not None, "the first copy with bytes of its own")
-    os.kill(run.process.pid, signal.SIGKILL)
-    run.process.wait()
+    run.kill()  # if it has not ended by now
     run.wait_until_nothing_is_left()
     assert archive.violations() == []
     for node in ("first", "second"):
