@@ -6,8 +6,10 @@ only characters without another meaning are allowed; the same rules apply when a
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from alpenhorn.errors import StorageError
@@ -94,6 +96,14 @@ def root_of(node: NodeFact) -> str:
     if not node.root or not node.root.startswith("/") or "\0" in node.root:
         raise StorageError(Code.NODE_ROOT_NOT_ABSOLUTE(root=node.root, node=node.name))
     return node.root
+
+
+def name_list(paths: Iterable[str]) -> bytes:
+    """Return relative paths for the standard input of rsync or tar, each ended by a NUL.
+
+    "./" prevents that a name is read as an option, or as a comment if it begins with "#" or ";".
+    """
+    return b"".join(b"./" + os.fsencode(path) + b"\0" for path in paths)
 
 
 def remote_path(node: NodeFact, path: str = "") -> str:

@@ -5,14 +5,10 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import stat
 import time
-from collections.abc import Callable
 
-from alpenhorn.fs.abilities import UNSUPPORTED
+from alpenhorn.fs.attributes import KEPT, set_owner_and_mode, set_times
 from alpenhorn.transfer.tar_reader import Member
-
-KEPT = -1  # for fchown
 
 
 class AttributeSetter:
@@ -35,15 +31,8 @@ class AttributeSetter:
     def set(self, fd: int, member: Member) -> None:
         """Set the attributes of an open file.  Raises OSError, and OverflowError for an impossible time or owner."""
         if self._owners:
-            status = os.fstat(fd)
-            uid, gid = self._owner(member)
-            changed = uid not in (KEPT, status.st_uid) or gid not in (KEPT, status.st_gid)
-            if changed:
-                _where_supported(lambda: os.fchown(fd, uid, gid))
-            # A change of the owner removes set-user-id and set-group-id.
-            if changed or stat.S_IMODE(status.st_mode) != member.mode:
-                _where_supported(lambda: os.fchmod(fd, member.mode))
-        _where_supported(lambda: os.utime(fd, ns=(time.time_ns(), member.mtime_ns)))
+            set_owner_and_mode(fd, os.fstat(fd), *self._owner(member), member.mode)
+        set_times(fd, time.time_ns(), member.mtime_ns)
 
     def _owner(self, member: Member) -> tuple[int, int]:
         """Return owner and group here: those of the same names or, without such names, of the same numbers."""
@@ -74,11 +63,3 @@ def _gid(member: Member) -> int:
         except (KeyError, ValueError):  # no such name, or no name at all
             pass
     return member.gid
-
-
-def _where_supported(change: Callable[[], None]) -> None:
-    try:
-        change()
-    except OSError as error:
-        if error.errno not in UNSUPPORTED:
-            raise

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Callable
 
 from alpenhorn.errors import Stopped
-from alpenhorn.fs.abilities import UNSUPPORTED
+from alpenhorn.fs.attributes import KEPT, set_owner_and_mode, set_times
 from alpenhorn.fs.hashing import Digests, Hasher
 from alpenhorn.fs.syscalls import start_writing
 from alpenhorn.model.tasks import Blame
@@ -201,29 +201,16 @@ def _next_data(source: int, offset: int, size_b: int) -> tuple[int, int]:
 
 
 def _finish(fd: int, like: os.stat_result, flush: bool) -> int:
-    """Set the source's mode and times, and owner for root, flush the copy if requested, and return its length.
-
-    Attributes that the file system does not support are skipped: FAT and exFAT have neither modes nor owners.
-    """
+    """Set the source's mode and times, and owner for root, flush the copy if requested, and return its length."""
     try:
         now = os.fstat(fd)
-        owned = (now.st_uid, now.st_gid) == (like.st_uid, like.st_gid)
-        if not owned and os.geteuid() == 0:
-            _where_supported(os.fchown, fd, like.st_uid, like.st_gid)
-        # A change of the owner clears some bits of the mode.
-        if not owned or now.st_mode != like.st_mode:
-            _where_supported(os.fchmod, fd, like.st_mode & 0o7777)
-        _where_supported(os.utime, fd, ns=(like.st_atime_ns, like.st_mtime_ns))
+        owner = (like.st_uid, like.st_gid)
+        if owner == (now.st_uid, now.st_gid) or os.geteuid() != 0:
+            owner = (KEPT, KEPT)
+        set_owner_and_mode(fd, now, *owner, stat.S_IMODE(like.st_mode))
+        set_times(fd, like.st_atime_ns, like.st_mtime_ns)
         if flush:
             os.fsync(fd)
         return now.st_size
     except OSError as error:
         raise destination_failed(error) from None
-
-
-def _where_supported(change: Callable[..., None], *values: int, **times: tuple[int, int]) -> None:
-    try:
-        change(*values, **times)
-    except OSError as error:
-        if error.errno not in UNSUPPORTED:
-            raise

@@ -17,6 +17,7 @@ from alpenhorn.fs.command import run
 from alpenhorn.model.tasks import Blame
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.transfer import ssh as remote
+from alpenhorn.transfer.address import name_list
 from alpenhorn.transfer.blame import TransferFailed, destination_failed, unwritable
 
 OLDEST = "3.1.3"  # the version in RHEL 8; earlier ones may lack options used here
@@ -170,11 +171,14 @@ def fetch(
             on_bytes(max(0, int(first) - shown))
             shown = max(shown, int(first))
 
-    # "./" prevents that names which begin with "#" or ";" are read as comments.
-    names = b"".join(b"./" + os.fsencode(path) + b"\0" for path in paths)
     try:
         done = run(
-            argv, timeout=None, stdin=names, env=remote.environment(), on_line=on_line, stopping=stopping
+            argv,
+            timeout=None,
+            stdin=name_list(paths),
+            env=remote.environment(),
+            on_line=on_line,
+            stopping=stopping,
         )
     except CommandFailed as error:
         if "unknown option" in error.stderr and (found := version(argv[0])) and too_old(found):

@@ -1,4 +1,4 @@
-"""Fetch many small files as one tar stream: the command on the other host, and its input.
+"""Fetch many small files as one tar stream: the command on the other host.  Its input is a `name_list`.
 
 The other host needs sh and a tar with the options below, which the GNU tar manual and bsdtar(1) describe; tested
 with GNU tar 1.34 and bsdtar 3.6.2.  The tar of busybox lacks --null.  With it, both take names as they are, and a
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from alpenhorn.errors import StorageError
 from alpenhorn.model.nodes import NodeFact
@@ -45,8 +45,3 @@ def _script(root: bytes) -> str:
     """
     octal = _ODD.sub(lambda match: b"\\0%03o" % match[0][0], root.rstrip(b"/")) + b"/"
     return f"""exec sh -c 'cd -- "$(printf %b "{octal.decode()}")" && {_TAR}'"""
-
-
-def names(paths: Iterable[str]) -> bytes:
-    """Return the standard input of a session for `paths`, relative to the root."""
-    return b"".join(b"./" + os.fsencode(path) + b"\0" for path in paths)

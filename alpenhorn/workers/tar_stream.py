@@ -17,6 +17,7 @@ from alpenhorn.model.pulls import Method, PullFile
 from alpenhorn.model.tasks import Blame
 from alpenhorn.reasons import Code
 from alpenhorn.transfer import ssh, tar
+from alpenhorn.transfer.address import name_list
 from alpenhorn.transfer.attributes import AttributeSetter
 from alpenhorn.transfer.blame import TransferFailed, destination_failed
 from alpenhorn.transfer.methods import TAR_LARGEST
@@ -66,7 +67,7 @@ class _Session:
             run(
                 tar.command(work.transfer.ssh, work.job.source),
                 timeout=None,
-                stdin=tar.names(file.path for file in self._wanted.values()),
+                stdin=name_list(file.path for file in self._wanted.values()),
                 env=ssh.environment(),
                 on_data=self._on_data,
                 stopping=self._is_over,

@@ -11,6 +11,7 @@ import pytest
 
 from alpenhorn.errors import StorageError
 from alpenhorn.transfer import tar
+from alpenhorn.transfer.address import name_list
 from alpenhorn.transfer.tar_reader import TarReader
 from tests.plan.facts import remote
 from tests.transfer.test_look import NAMES, SHELLS
@@ -33,7 +34,7 @@ def sent(
     command = tar.command(("ssh",), remote()._replace(root=root))[-1]
     return subprocess.run(
         [shell, "-c", command.replace(" tar ", f" {program} ")],
-        input=tar.names(paths),
+        input=name_list(paths),
         capture_output=True,
         cwd=base,
         env={
