@@ -35,8 +35,6 @@ class Dialect(ABC):
     in_share_mode: str
     # A join that looks up the right table for each row of the left one; the engines could choose another order.
     lookup_join: str
-    # After a table: read it in the order of its primary key.
-    by_primary_key: str
     # The tables' triggers as (name, table), and the views as (name, SQL text).
     triggers: str
     views: str
@@ -53,6 +51,11 @@ class Dialect(ABC):
         and then the cost grows with the work of all hosts.  If the statement locks its rows, a scan also waits for
         those that others have locked, which may wait for the ones of this session: a deadlock.
         """
+
+    @property
+    def by_primary_key(self) -> str:
+        """What, after a table, has it read in the order of its primary key."""
+        return self.by_index("PRIMARY")
 
     @abstractmethod
     def delete_by(self, index: str, table: str) -> str:
@@ -112,7 +115,6 @@ class SQLiteDialect(Dialect):
     for_update = ""
     in_share_mode = ""
     lookup_join = "CROSS JOIN"
-    by_primary_key = ""
     triggers = "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"
     views = "SELECT name, sql FROM sqlite_master WHERE type = 'view'"
 
@@ -180,7 +182,6 @@ class MariaDBDialect(Dialect):
     for_update = " FOR UPDATE"
     in_share_mode = " LOCK IN SHARE MODE"
     lookup_join = "STRAIGHT_JOIN"
-    by_primary_key = " FORCE INDEX (PRIMARY)"
     triggers = (
         "SELECT trigger_name, event_object_table FROM information_schema.triggers "
         "WHERE trigger_schema = DATABASE()"
