@@ -15,6 +15,8 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from benchmarks import archive, hosts, rivals, scale, show
@@ -34,12 +36,13 @@ def main() -> int:
             for tool, target in tools:
                 print(f"{row.name}: {row.work}; compared with: {tool}; at most {target:g} times")
         return 0
-    if arguments.scale:
-        return _scale(arguments)
-    if arguments.hosts:
-        return _hosts(arguments)
-    if arguments.long_link:
-        return _long_link(arguments)
+    for chosen, measure_alone in (
+        (arguments.scale, _scale),
+        (arguments.hosts, _hosts),
+        (arguments.long_link, _long_link),
+    ):
+        if chosen:
+            return _alone(arguments, partial(measure_alone, arguments))
     if arguments.sha256:
         archive.SYNC.append("sha256 = true")
     measured: list[Measured] = []
@@ -71,40 +74,32 @@ def main() -> int:
     return 0
 
 
-def _scale(arguments: argparse.Namespace) -> int:
-    facts = show.machine(arguments.dir)
+def _alone(arguments: argparse.Namespace, measure: Callable[[Path], str]) -> int:
+    """Print what `measure` returns for an empty directory."""
     try:
         with tempfile.TemporaryDirectory(prefix="alpenhorn-bench-", dir=arguments.dir) as base:
-            scaled = scale.measure(Path(base), arguments.scale, arguments.engine, _tell)
-    except (BenchFailed, OSError) as error:
-        print(f"bin/bench: {error}", file=sys.stderr)
-        return 1
-    print(scale.table(facts, arguments.engine, arguments.scale, scaled))
-    return 0
-
-
-def _hosts(arguments: argparse.Namespace) -> int:
-    facts = show.machine(arguments.dir)
-    try:
-        with tempfile.TemporaryDirectory(prefix="alpenhorn-bench-", dir=arguments.dir) as base:
-            found = hosts.measure(Path(base), arguments.hosts, arguments.files, _tell)
+            print(measure(Path(base)))
     except (BenchFailed, OSError, subprocess.SubprocessError) as error:
         print(f"bin/bench: {error}", file=sys.stderr)
         return 1
-    print(hosts.table(facts, found))
     return 0
 
 
-def _long_link(arguments: argparse.Namespace) -> int:
+def _scale(arguments: argparse.Namespace, base: Path) -> str:
+    facts = show.machine(arguments.dir)
+    scaled = scale.measure(base, arguments.scale, arguments.engine, _tell)
+    return scale.table(facts, arguments.engine, arguments.scale, scaled)
+
+
+def _hosts(arguments: argparse.Namespace, base: Path) -> str:
+    facts = show.machine(arguments.dir)
+    return hosts.table(facts, hosts.measure(base, arguments.hosts, arguments.files, _tell))
+
+
+def _long_link(arguments: argparse.Namespace, base: Path) -> str:
     from benchmarks import long_link  # it needs an installed alpenhorn
 
-    try:
-        with tempfile.TemporaryDirectory(prefix="alpenhorn-bench-", dir=arguments.dir) as base:
-            print(long_link.measure(Path(base), arguments.runs))
-    except (BenchFailed, OSError) as error:
-        print(f"bin/bench: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return long_link.measure(base, arguments.runs)
 
 
 def _arguments() -> argparse.Namespace:

@@ -46,9 +46,7 @@ class Sshd:
     """A running server.  Raises CannotServe.
 
     `ssh`: the argument list of a client that may log in; `port`, `key` (of the user) and `known_hosts`: for other
-    clients.
-
-    `within`: the start of a command line that runs the server in another network.
+    clients.  `within`: the start of a command line that runs the server in another network.
     """
 
     def __init__(self, base: Path, address: str = "127.0.0.1", within: Sequence[str] = ()) -> None:
