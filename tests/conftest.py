@@ -87,14 +87,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Each process is given an equal part of the tests, in their order.  Those of one module stay together, since they may
     share a costly fixture.
     """
-    is_long = [any(item.get_closest_marker(name) for name in (*LONG, "slow")) for item in items]
-    others = [item for item, long in zip(items, is_long, strict=True) if not long]
+    long_ones: list[pytest.Item] = []
+    others: list[pytest.Item] = []
+    for item in items:
+        is_long = any(item.get_closest_marker(name) for name in (*LONG, "slow"))
+        (long_ones if is_long else others).append(item)
     parts: list[list[pytest.Item]] = [
         [] for _ in range(getattr(config, "workerinput", {}).get("workercount", 1))
     ]
-    of_modules = groupby(
-        (item for item, long in zip(items, is_long, strict=True) if long), lambda item: item.path
-    )
+    of_modules = groupby(long_ones, lambda item: item.path)
     for module in sorted((list(group) for _, group in of_modules), key=len, reverse=True):
         min(parts, key=len).extend(module)
     total = len(items)

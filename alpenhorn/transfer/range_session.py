@@ -61,8 +61,7 @@ def command(ssh: Sequence[str], node: NodeFact) -> tuple[str, ...]:
 
 
 def source_lines(node: NodeFact, path: str, size_b: int) -> bytes:
-    """Return the first lines of a session's input: the file's absolute path, each byte as `\\0` and octal digits, and
-    its length.
+    """Return the first lines of a session's input: the file's absolute path, as for printf, and its length.
 
     Raises StorageError if the root is not absolute, or no name of a directory.
     """
@@ -71,7 +70,7 @@ def source_lines(node: NodeFact, path: str, size_b: int) -> bytes:
         whole = os.fsencode(f"{root.rstrip('/')}/{path}")
     except UnicodeEncodeError:
         raise StorageError(Code.ROOT_NAME_IMPOSSIBLE(root=root)) from None
-    return b"".join(b"\\0%03o" % byte for byte in whole) + b"\n%d\n" % size_b
+    return remote.in_octal(whole) + b"\n%d\n" % size_b
 
 
 class RangeSession:

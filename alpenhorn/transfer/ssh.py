@@ -19,6 +19,8 @@ ALIVE_INTERVAL = 15  # seconds; the connection ends after four unanswered messag
 # this, it returns them to the kernel each time, which takes a third of its processor time.
 _KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "67108864", "MALLOC_MMAP_THRESHOLD_": "33554432"}
 
+_ODD = re.compile(rb"[^A-Za-z0-9/._-]")
+
 # The first pattern found in a session's standard error gives the reason.
 _CAUSES = tuple(
     (re.compile(pattern, re.IGNORECASE), code)
@@ -72,6 +74,11 @@ def command(ssh: Sequence[str], user: str | None = None) -> tuple[str, ...]:
         "-oServerAliveCountMax=4",
         *(("-l", user) if user is not None else ()),
     )
+
+
+def in_octal(path: bytes) -> bytes:
+    """Return a path for the %b of printf on the other host, which no shell interprets on the way."""
+    return _ODD.sub(lambda match: b"\\0%03o" % match[0][0], path)
 
 
 def environment() -> dict[str, str]:

@@ -9,7 +9,6 @@ the stream shows what a session has transferred; `alpenhorn.transfer.tar_reader`
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 
 from alpenhorn.errors import StorageError
@@ -20,7 +19,6 @@ from alpenhorn.transfer.address import login, root_of
 
 # LC_ALL: other locales would convert names to UTF-8.  TAR_OPTIONS: more options for GNU tar, set by the user.
 _TAR = "exec env LC_ALL=C TAR_OPTIONS= tar --null --no-recursion --format=pax -b 64 -c -f - -T -"
-_ODD = re.compile(rb"[^A-Za-z0-9/._-]")
 
 
 def command(ssh: Sequence[str], node: NodeFact) -> tuple[str, ...]:
@@ -43,5 +41,5 @@ def _script(root: bytes) -> str:
     unchanged.  So the bytes of the root are written in octal, for the %b of printf.  The slash keeps a newline
     at the end of the root, which the shell would remove.
     """
-    octal = _ODD.sub(lambda match: b"\\0%03o" % match[0][0], root.rstrip(b"/")) + b"/"
+    octal = remote.in_octal(root.rstrip(b"/")) + b"/"
     return f"""exec sh -c 'cd -- "$(printf %b "{octal.decode()}")" && {_TAR}'"""
