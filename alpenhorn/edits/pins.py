@@ -6,6 +6,7 @@ import datetime
 
 from alpenhorn.edits import files
 from alpenhorn.index.connection import Index
+from alpenhorn.record.claims import lock_files
 from alpenhorn.scan.names import FileName
 
 COLUMNS = ("file_id", "node_id", "reason", "pinned", "until")
@@ -31,6 +32,8 @@ def pin(
         lock = index.dialect.for_update
         if lock:
             index.execute(f"SELECT id FROM archivefilecopy WHERE file_id = ?{lock}", (file.id,))
+        if index.galera:
+            lock_files(index, [file.id])
         sql = index.upsert("sync_pin", COLUMNS, COLUMNS[:2], COLUMNS[2:])
         index.execute(sql, (file.id, node_id, reason, now, until))
 

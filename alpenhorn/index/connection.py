@@ -56,7 +56,6 @@ class Index:
         self._stopping: Callable[[], bool] = lambda: False
         self._abandoned: IndexUnusable | None = None
         self._given_up = False
-        self._galera: bool | None = None
         _open.add(self)
 
     @classmethod
@@ -99,17 +98,10 @@ class Index:
 
     @property
     def galera(self) -> bool:
-        """Whether the server belongs to a Galera cluster, in which locks are local to one server.
-
-        Queried once for each session.
-        """
-        if self._galera is None:
-            # @@wsrep_on would be an error on MySQL.
-            variables = (
-                [] if self.dialect.in_a_file else self.execute("SHOW VARIABLES LIKE 'wsrep_on'").fetchall()
-            )
-            self._galera = any(value == "ON" for _, value in variables)
-        return self._galera
+        """Whether the server belongs to a Galera cluster, in which locks are local to one server."""
+        self.db.connect(reuse_if_open=True)
+        found: bool = self.db.galera
+        return found
 
     @property
     def odd(self) -> dict[Reason, None]:
@@ -308,7 +300,6 @@ class Index:
 
     def disconnect(self) -> None:
         """Close the connection; the next use opens a new one."""
-        self._galera = None
         self.db.drop()
 
     def close(self) -> None:

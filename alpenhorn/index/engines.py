@@ -52,6 +52,7 @@ class Explained:
     answer_within: float | None = None
     hurry: Callable[[], bool]
     stalled = False
+    galera = False
 
     def cannot_hold(self, texts: Iterable[str]) -> frozenset[str]:
         """Return the texts with a character that the tables cannot store."""

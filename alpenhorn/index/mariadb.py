@@ -28,8 +28,11 @@ READ_TIMEOUT = 300
 WRITE_TIMEOUT = 60
 
 # Error codes of MariaDB and MySQL, client and server.
+# Of a server in a Galera cluster: 1047, it does not accept statements, since the cluster has lost the majority of its
+# servers, or it has just joined; 1180, a commit whose outcome is unknown, since the cluster broke apart meanwhile.
+_CLUSTER = {1047, 1180}
 _LOST = {1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2006, 2013, 2055, 4031}
-_PASSING = _LOST | {1020, 1040, 1203, 1205, 1213}
+_PASSING = _LOST | _CLUSTER | {1020, 1040, 1203, 1205, 1213}
 _NO_SUCH = 1305  # function, or savepoint: a deadlock rolled back its whole transaction
 _MISTAKEN = {1054, 1091, _NO_SUCH}  # OperationalErrors caused by an invalid statement
 _TLS_WANTED = {3159}
@@ -46,6 +49,7 @@ class MariaDB(Explained, pw.MySQLDatabase):
     `answer_within`: seconds after which a statement without an answer counts as lost; None: never.
     `hurry`: called while waiting for an answer; if it returns true, the wait ends after a few seconds.
     `stalled`: the last abandoned statement had waited so long that the server seems stopped.
+    `galera`: the server of the current session belongs to a Galera cluster.
     """
 
     dialect = MARIADB
@@ -55,6 +59,7 @@ class MariaDB(Explained, pw.MySQLDatabase):
         self.answer_within: float | None = ANSWER_WITHIN
         self.hurry: Callable[[], bool] = lambda: False
         self.stalled = False
+        self.galera = False
         self._hidden = "" if server.user_is_sure(wanted.credentials) else server.user
         self._tls = wanted.tls
         self._certificate = wanted.ssl_cert is not None
@@ -88,6 +93,7 @@ class MariaDB(Explained, pw.MySQLDatabase):
                     f"SET SESSION sql_mode = 'TRADITIONAL', lock_wait_timeout = {LOCK_WAIT}, "
                     f"innodb_lock_wait_timeout = {LOCK_WAIT}"
                 )
+                self._wait_for_cluster(connection)
                 self._notice_dead_peer(connection)
             except BaseException:
                 connection.close()
@@ -99,6 +105,19 @@ class MariaDB(Explained, pw.MySQLDatabase):
             # A traceback would show the server's message, which may contain a password.
             raise explanation from (None if self._hidden else error)
         return connection
+
+    def _wait_for_cluster(self, connection: Any) -> None:
+        """Have each query of a server in a Galera cluster wait for what was committed through the others before.
+
+        Otherwise, a copy could be deleted although it was recorded long ago that another one is corrupt, and a medium
+        would seem to be ahead of the index.
+        """
+        cursor = connection.cursor()
+        cursor.execute("SHOW VARIABLES LIKE 'wsrep_on'")  # @@wsrep_on would be an error on MySQL
+        self.galera = any(value == "ON" for _, value in cursor.fetchall())
+        cursor.close()
+        if self.galera:
+            connection.query("SET SESSION wsrep_sync_wait = 1")
 
     def _notice_dead_peer(self, connection: Any) -> None:
         """Set keepalive options, so that a session ends about two minutes after its server lost power."""

@@ -8,27 +8,36 @@ from __future__ import annotations
 
 import datetime
 import multiprocessing
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from multiprocessing.synchronize import Barrier
-from typing import Any
+from typing import Any, NamedTuple
 
+import pytest
+
+from alpenhorn.edits.pins import pin
+from alpenhorn.errors import IndexUnusable
 from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create
 from alpenhorn.model.deletions import Evidence
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import OtherSource
 from alpenhorn.plan.pulls import PullDecision
+from alpenhorn.record.claims import COLUMNS
 from alpenhorn.record.claims import claim as claim_pulls
+from alpenhorn.record.copies import once_good
 from alpenhorn.record.deletions import claim
 from alpenhorn.record.run import Run
 from alpenhorn.scan.deletions import pages
 from tests.coordinator.test_policies_at_size import HOSTS, Fleet, file_as
 from tests.fixtures.archive import wait_for
 from tests.fixtures.claims import wanted as want
+from tests.fixtures.galera import GaleraServer
 from tests.fixtures.racing import racing
 from tests.fixtures.rows import WHEN, Rows
 from tests.fixtures.seen import mark_seen
+from tests.record.waiting import await_a_waiter
 
 NOW = WHEN.replace(tzinfo=datetime.UTC).timestamp()
 FILES = 100
@@ -59,7 +68,7 @@ def host(
         start.wait(60)
         (copies,) = pages(index, node.id, "Y", "N", 1000)
         if alone:
-            index._galera = False
+            index.db.galera = False
         start.wait(60)
         claim(index, run, node, copies, evidence, NOW)
         start.wait(60)
@@ -72,7 +81,7 @@ def reader(url: str, run: Run, wanted: list[PullDecision], start: Barrier, round
     for _ in range(rounds):
         start.wait(60)
         if alone:
-            index._galera = False
+            index.db.galera = False
         start.wait(60)
         claim_pulls(index, run, wanted)
         start.wait(60)
@@ -235,3 +244,115 @@ def test_a_cluster_is_distinguished_from_a_single_server(
         with closing(Index.open(url, create=True)) as index:
             assert index.galera is cluster
             assert index.galera is cluster
+
+
+BACKLOG = 300_000  # rows that the other server applies before it sees what was committed after them
+FILLED = "INSERT INTO filler SELECT seq FROM seq_1_to_{rows}"
+
+
+class Behind(NamedTuple):
+    """A released copy and the keeper on which its deletion relies, seen through two servers."""
+
+    first: Index
+    second: Index
+    rows: Rows
+    run: Run
+    file_id: int
+    keeper_copy: int
+
+
+@pytest.fixture
+def behind(galera_urls: tuple[str, str]) -> Iterator[Behind]:
+    with closing(Index.open(galera_urls[0])) as first, closing(Index.open(galera_urls[1])) as second:
+        create(first)
+        first.execute("CREATE TABLE filler (id INT NOT NULL PRIMARY KEY) ENGINE = InnoDB")
+        rows = Rows(first)
+        file_id = rows.file("0")
+        rows.copy(file_id, "one", "YN")
+        keeper_copy = rows.copy(file_id, KEEPER, "YY")
+        run = rows.begin("one")._replace(clock=clock)
+        for name in ("one", KEEPER):
+            mark_seen(first, rows.node[name])
+        yield Behind(first, second, rows, run, file_id, keeper_copy)
+
+
+def claimed_after_the_keeper_went_bad(behind: Behind) -> int:
+    """Return the number of deletions claimed through the second server, just after the first has recorded that the
+    keeper is corrupt, while the second still applies what was committed before."""
+    node = behind.rows.fact("one")
+    (copies,) = pages(behind.second, node.id, "Y", "N", 1000)
+    behind.first.execute(FILLED.format(rows=BACKLOG))
+    behind.first.execute("UPDATE archivefilecopy SET has_file = 'X' WHERE id = ?", (behind.keeper_copy,))
+    return len(claim(behind.second, behind.run, node, copies, ONE, NOW).granted)
+
+
+def test_a_keeper_that_went_bad_at_another_server_lets_nothing_go(behind: Behind) -> None:
+    assert claimed_after_the_keeper_went_bad(behind) == 0
+
+
+def test_the_same_without_waiting_for_the_other_server_relies_on_it(behind: Behind) -> None:
+    behind.second.execute("SET SESSION wsrep_sync_wait = 0")
+    assert claimed_after_the_keeper_went_bad(behind) == 1
+
+
+def claimed_while_pinned(behind: Behind, urls: tuple[str, str], watch: Any) -> int:
+    """Return the number of deletions claimed through the second server, of a file that is pinned through the first one
+    after the claim has read the pins, and before it is committed."""
+    node = behind.rows.fact("one")
+    (copies,) = pages(behind.second, node.id, "Y", "N", 1000)
+    granted: list[int] = []
+
+    def delete() -> None:
+        with closing(Index.open(urls[1])) as index:
+            granted.append(len(claim(index, behind.run, node, copies, ONE, NOW).granted))
+
+    thread = threading.Thread(target=delete)
+    # What the claim writes last waits for this.
+    behind.second.db.begin()
+    behind.second.execute(
+        f"INSERT INTO sync_claim ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})",
+        ("delete", behind.file_id, node.id, node.id, 0, "other", behind.run.id, WHEN, 1, None),
+    )
+    thread.start()
+    await_a_waiter(watch, thread)
+    pin(behind.first, behind.rows.named(behind.file_id), 0, None, None, WHEN)
+    behind.second.db.rollback()
+    thread.join()
+    return granted[0]
+
+
+def test_a_claim_that_read_the_pins_before_another_one_decides_again(
+    behind: Behind, galera_urls: tuple[str, str], galera: tuple[GaleraServer, GaleraServer]
+) -> None:
+    with closing(galera[1].connect()) as watch:
+        assert claimed_while_pinned(behind, galera_urls, watch) == 0
+
+
+def test_the_same_without_a_row_in_common_deletes_what_is_pinned(
+    behind: Behind, galera_urls: tuple[str, str], galera: tuple[GaleraServer, GaleraServer]
+) -> None:
+    behind.first.execute("SELECT 1")
+    behind.first.db.galera = False  # until the next session
+    with closing(galera[1].connect()) as watch:
+        assert claimed_while_pinned(behind, galera_urls, watch) == 1
+
+
+def test_work_waits_for_a_server_that_has_lost_the_majority(
+    galera: tuple[GaleraServer, GaleraServer], behind: Behind
+) -> None:
+    waits = []
+
+    def come_back() -> None:
+        """Let the other server go on once the index waits."""
+        waits.append(True)
+        galera[0].go_on()
+
+    with galera[1].suspecting_soon(), galera[0].stopped():
+        wait_for(lambda: not galera[1].is_ready(), "the loss of the majority")
+        with pytest.raises(IndexUnusable, match="WSREP"), behind.second.impatient():
+            behind.second.value(CLAIMED)
+        behind.second.on_wait = come_back
+        behind.second.retry(lambda: once_good(behind.second, behind.rows.node[KEEPER], [behind.file_id]))
+        assert waits
+        wait_for(lambda: galera[0].is_ready(), "the other server")
+    assert behind.first.value("SELECT COUNT(*) FROM sync_verification") == 1
