@@ -15,6 +15,8 @@ from alpenhorn.model.nodes import GIB, MARKER
 from alpenhorn.record.copies import once_good
 from tests.fixtures.archive import WHEN, Archive
 
+pytestmark = pytest.mark.cluster
+
 
 @pytest.fixture
 def three(archive: Archive) -> Archive:

@@ -18,6 +18,8 @@ from tests.fixtures.rows import WHEN, Rows
 from tests.record.waiting import await_a_waiter
 from tests.scan.statements import counted
 
+pytestmark = pytest.mark.cluster
+
 NOW = datetime.datetime(2026, 8, 1)
 
 

@@ -14,6 +14,8 @@ from tests.fixtures.index import MariaDBServer
 from tests.fixtures.rows import Rows
 from tests.record.waiting import await_a_waiter
 
+pytestmark = pytest.mark.cluster
+
 HOUR = datetime.timedelta(hours=1)
 
 

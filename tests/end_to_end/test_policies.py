@@ -6,6 +6,8 @@ import pytest
 
 from tests.fixtures.archive import Archive
 
+pytestmark = pytest.mark.cluster
+
 
 @pytest.fixture
 def tour(archive: Archive) -> Archive:
@@ -187,7 +189,7 @@ def test_rows_that_other_programs_left_behind_stop_nothing(sqlite_archive: Archi
 @pytest.mark.parametrize(
     ("words", "files"),
     [
-        (("request", "cancel", "1", "2"), 2),
+        (("request", "cancel", "{0}", "{1}"), 2),
         (("node", "sync", "one", "two", "--cancel", "--force"), 4),
         (("file", "sync", "many/000/00000.dat", "--cancel"), 1),
     ],
@@ -201,7 +203,8 @@ def test_requests_that_a_command_cancelled_are_created_again_by_the_next_run(
     tour.root("one").rename(tour.base / "away")
     tour.sync()
     assert len(requested(tour)) == tour.pending() == 4
-    assert tour.run(*words).status == 0
+    ids = [row[0] for row in tour.all("SELECT id FROM archivefilecopyrequest ORDER BY id")]
+    assert tour.run(*(word.format(*ids) for word in words)).status == 0
     assert tour.pending() == 4 - files
     assert [name for _, name in tour.events("cancelled")] == ["one"] * files
     tour.sync()

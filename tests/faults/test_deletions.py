@@ -18,6 +18,8 @@ from alpenhorn.model.nodes import MARKER
 from alpenhorn.workers import lock_holder
 from tests.fixtures.archive import WHEN, WRITTEN, Running, ended_within, stand_in, wait_for
 
+pytestmark = pytest.mark.cluster
+
 MINIMUM = 2
 SAFE = ("safe1", "safe2", "safe3")
 

@@ -27,6 +27,8 @@ from tests.fixtures.archive import WHEN, Archive, stand_in, wait_for
 from tests.fixtures.claims import claim, wanted_onto
 from tests.fixtures.seen import mark_seen
 
+pytestmark = pytest.mark.cluster
+
 SAFE = ("safe1", "safe2")
 LONG_AGO = datetime.datetime(2026, 1, 2, 3, 4, 5)
 

@@ -15,6 +15,8 @@ import pytest
 from alpenhorn.model.nodes import MARKER
 from tests.fixtures.archive import WHEN, stand_in, wait_for
 
+pytestmark = pytest.mark.cluster
+
 MB = 10**6
 SLOW = json.dumps({"bwlimit": "1 MB"})
 

@@ -12,6 +12,8 @@ import pytest
 from tests.fixtures.archive import Archive, clock, ended_within, stand_in, wait_for
 from tests.fixtures.sshd import Sshd, require_ssh
 
+pytestmark = pytest.mark.cluster
+
 MINIMUM = 2
 HOSTS = ("one", "two", "three")
 NEW = 12  # files that each host takes in in a round

@@ -7,6 +7,8 @@ import pytest
 
 from tests.fixtures.archive import WHEN, Archive
 
+pytestmark = pytest.mark.cluster
+
 FEW, MANY = 2500, 5000  # files with too few copies elsewhere, in two pages, and all files
 RETIRE = ("node", "retire", "old", "--into", "safe", "--into", "new", "--release", "--force")
 CANCEL = ("node", "retire", "old", "--cancel", "--force")

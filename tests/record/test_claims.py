@@ -6,6 +6,8 @@ from collections import Counter
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
+import pytest
+
 from alpenhorn.index.connection import Index
 from alpenhorn.model.deletions import DeletionFact, Evidence
 from alpenhorn.model.nodes import NodeFact
@@ -17,6 +19,8 @@ from alpenhorn.scan import deletions as scan_deletions
 from tests.fixtures.claims import claim, wanted, wanted_from_other
 from tests.fixtures.rows import THERE, WHEN, Rows
 from tests.fixtures.seen import mark_seen
+
+pytestmark = pytest.mark.cluster
 
 ROUNDS = 40
 FILES = 20

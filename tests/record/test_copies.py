@@ -7,6 +7,8 @@ from alpenhorn.record.run import Run
 from tests.fixtures.rows import WHEN, Rows
 from tests.scan.statements import counted
 
+pytestmark = pytest.mark.cluster
+
 
 def test_a_good_copy_keeps_its_row_and_the_columns_of_others(rows: Rows, run: Run) -> None:
     file_id = rows.file("a")

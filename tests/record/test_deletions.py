@@ -24,6 +24,8 @@ from alpenhorn.scan.pulls import reserved_by_others
 from tests.fixtures.racing import racing
 from tests.fixtures.rows import THERE, WHEN, Rows
 
+pytestmark = pytest.mark.cluster
+
 NOW = WHEN.replace(tzinfo=datetime.UTC).timestamp()
 EVIDENCE = Evidence()
 ARCHIVES = ("one", "one_too", "two")

@@ -11,6 +11,8 @@ from tests.fixtures.index import MariaDBServer
 from tests.fixtures.rows import Rows
 from tests.record.waiting import await_a_waiter
 
+pytestmark = pytest.mark.cluster
+
 A, B = "a" * 32, "b" * 32
 
 

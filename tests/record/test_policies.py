@@ -17,6 +17,8 @@ from alpenhorn.scan.policies import Policies
 from alpenhorn.scan.priorities import last_change
 from tests.fixtures.rows import HERE, THERE, WHEN, Rows
 
+pytestmark = pytest.mark.cluster
+
 TWO = Policies([Policy(1, "two", 2, 1, 0, 0)])
 
 

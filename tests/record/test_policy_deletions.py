@@ -16,6 +16,8 @@ from alpenhorn.record.run import Run
 from alpenhorn.scan.deletions import pages
 from tests.fixtures.rows import THERE, WHEN, Rows
 
+pytestmark = pytest.mark.cluster
+
 NOW = WHEN.replace(tzinfo=datetime.UTC).timestamp()
 EVIDENCE = Evidence()
 

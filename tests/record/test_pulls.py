@@ -14,6 +14,8 @@ from alpenhorn.record.run import Run
 from tests.fixtures.claims import claim, wanted
 from tests.fixtures.rows import MD5, WHEN, Rows
 
+pytestmark = pytest.mark.cluster
+
 START, END = 1_800_000_000.7, 1_800_000_060.2
 
 

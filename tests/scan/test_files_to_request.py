@@ -8,15 +8,12 @@ from alpenhorn.scan import copies_to_release
 from alpenhorn.scan.files_to_request import RequestSelection, new_requests, pending_requests
 from tests.fixtures.rows import Rows
 
+pytestmark = pytest.mark.parametrize("index_url", ["sqlite"], indirect=True)
+
 
 def plan(index: Index, part: SelectionPart) -> str:
     rows = index.execute(f"EXPLAIN QUERY PLAN SELECT COUNT(*) {part.sql}", part.values)
     return "\n".join(row[3] for row in rows)
-
-
-@pytest.fixture(params=["sqlite"])
-def index_url(sqlite_index_url: str) -> str:
-    return sqlite_index_url
 
 
 def test_pending_requests_are_looked_up_by_file(index: Index) -> None:
