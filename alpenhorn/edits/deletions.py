@@ -69,9 +69,10 @@ def _delete(index: Index, file_ids: Sequence[int]) -> int:
     _detach_events(index, file_ids)
     # By node, since verifications have no index on files alone.
     for some_marks, some in in_chunks(index.values("SELECT id FROM storagenode")):
-        index.execute(
-            f"DELETE FROM sync_verification WHERE node_id IN ({some_marks}) AND {among}", (*some, *values)
-        )
+        for table in ("sync_verification", "sync_verified_status"):
+            index.execute(
+                f"DELETE FROM {table} WHERE node_id IN ({some_marks}) AND {among}", (*some, *values)
+            )
     tallies.forget_files(index, file_ids)
     for table in ABOUT_FILES:
         index.execute(f"DELETE FROM {table} WHERE {among}", values)

@@ -26,6 +26,7 @@ LARGE = (
     ("archivefilecopyrequest", "node_from_id", "id"),
     ("archivefileimportrequest", "node_id", "id"),
     ("sync_verification", "node_id", "file_id"),
+    ("sync_verified_status", "node_id", "file_id"),
     ("sync_trash", "node_id", "id"),
 )
 SMALL = (

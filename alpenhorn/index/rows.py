@@ -38,7 +38,7 @@ FLOATS = _names("max_total_gb min_avail_gb avail_gb")
 TEXTS = _names(
     "component name username address notes io_class io_config root comment md5sum sha256 has_file wants_file path host"
     " nodes counts ending kind blame error code reason purpose state manifest what why value medium word next_word"
-    " distrust changed_why subject top_acq site pattern made_from batch"
+    " distrust changed_why subject top_acq site pattern made_from batch status"
 )
 DATES = _names(
     "avail_gb_last_checked registered last_update timestamp transfer_started transfer_completed started ended expires"

@@ -558,6 +558,24 @@ class SyncTallyPart(SyncTable):
     counted = pw.DateTimeField()
 
 
+class SyncVerifiedStatus(SyncTable):
+    """The status of a copy when its bytes were verified (`alpenhorn.fs.verified_status`); written on request only.
+
+    `medium`: that of the node then; `md5sum`, `sha256`: the sums with which the bytes agreed, hexadecimal and in lower
+    case; `sha256` is "" if it was not computed.
+    """
+
+    file_id = pw.IntegerField()
+    node_id = pw.IntegerField()
+    medium = pw.CharField(max_length=32)
+    md5sum = pw.CharField(max_length=32)
+    sha256 = pw.CharField(max_length=64)
+    status = pw.CharField(max_length=128)
+
+    class Meta:
+        primary_key = pw.CompositeKey("node_id", "file_id")
+
+
 class SyncEvent(SyncTable):
     """The history of copies: event and reason.  Rows are only added."""
 
@@ -614,4 +632,5 @@ SYNC_TABLES: tuple[type[TableModel], ...] = (
     SyncDigest,
     SyncTally,
     SyncTallyPart,
+    SyncVerifiedStatus,
 )

@@ -11,6 +11,7 @@ from alpenhorn.model.nodes import Identity, NodeFact
 from alpenhorn.reasons import Reason, code_of
 from alpenhorn.record.index_values import COLUMNS, remember
 from alpenhorn.record.run import Run
+from alpenhorn.record.verified_status import forget_node
 from alpenhorn.scan.media import IDENTITY, RESTORED
 
 COMPARE = "compare"
@@ -138,6 +139,7 @@ def exchanged(index: Index, run: Run, node: NodeFact, identity: Identity, why: R
             (run.now(), node.id),
         )
         index.execute("DELETE FROM sync_verification WHERE node_id = ?", (node.id,))
+        forget_node(index, node.id)
         index.execute(
             "UPDATE sync_medium SET medium = ?, generation = 0, word = NULL, next_generation = ?, next_word = ?,"
             " separate = 0, looked = 0, lost = 0, distrust = NULL, changed = ?, changed_why = ? WHERE node_id = ?",
@@ -160,6 +162,7 @@ def distrust(index: Index, node_id: int, how: str, why: str, found: Identity | N
 
     def work() -> None:
         _ensure_row(index, node_id)
+        forget_node(index, node_id)
         index.execute(
             "UPDATE sync_medium SET separate = 0, distrust = ?, changed = ?, changed_why = ? WHERE node_id = ?",
             (how, _now(index), why, node_id),

@@ -18,6 +18,7 @@ from alpenhorn.index.migrations import (
     step_9,
     step_10,
     step_11,
+    step_12,
 )
 from alpenhorn.index.migrations.ddl import AddColumn, AddIndex, CreateTable, Migration, Part
 
@@ -33,6 +34,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     step_9.MIGRATION,
     step_10.MIGRATION,
     step_11.MIGRATION,
+    step_12.MIGRATION,
 )
 
 
