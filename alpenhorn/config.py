@@ -104,7 +104,8 @@ class Transfer(NamedTuple):
     `pull_timeout_base`: seconds.  `pull_bytes_per_second`: 0 for pulls without a deadline.  `stall_timeout`:
     seconds without progress after which a session with another host is ended, 0 for never.  `tar`: fetch small
     files from other hosts as a tar stream, if possible.  `streams`: ssh sessions for one big file, 1 to use rsync for
-    it.  `bwlimit`: the limits for fetching from other hosts, as (start as second of the local day, bytes per second or
+    it.  `verify_links`: read every file that is hard-linked, also if it has not changed since it was last read.
+    `bwlimit`: the limits for fetching from other hosts, as (start as second of the local day, bytes per second or
     0 for no limit).
     """
 
@@ -117,6 +118,7 @@ class Transfer(NamedTuple):
     stall_timeout: float = 600.0
     tar: bool = True
     streams: int = 6
+    verify_links: bool = True
 
 
 class Import(NamedTuple):
@@ -624,6 +626,7 @@ KEYS: dict[str, dict[str, ValueKind]] = {
         "stall_timeout": _duration(above_zero=False),
         "tar": _SWITCH,
         "streams": _whole(1, MOST_STREAMS),
+        "verify_links": _SWITCH,
     },
     "import": {
         "pattern": ValueKind("tables, each headed [[import.pattern]]", _read_patterns),

@@ -277,6 +277,11 @@ class Code(_Codes):
         "its length or MD5 sum was changed in the index during the pull",
     )
     """The new copy must be checked against the new values."""
+    SOURCE_DOUBTED_WHILE_LINKED = (
+        "source-doubted-while-linked",
+        "it was linked without reading it, and its source was found wrong meanwhile",
+    )
+    """The copy is read before it counts, since a check or another pull has read the source and found other data."""
     PULLED_UNDER_LOST_CLAIM = (
         "pulled-under-lost-claim",
         "pulled under a claim that had expired and no longer belonged to this run",

@@ -166,7 +166,8 @@ class Checks:
             if self._is_gone(node):
                 continue
             due = self._with_sha256(self._with_times(node, self._free(node, files)))
-            tasks = list(check_tasks(node, due, self.context.limits))
+            keeps = self.context.keeps_status(node)
+            tasks = list(check_tasks(node, due, self.context.limits, keeps))
             if tasks:
                 self._open += len(tasks)
                 return tasks

@@ -163,6 +163,13 @@ class Context:
         group = self.groups.get(self.node(node_id).group_id)
         return group is not None and group.travels
 
+    def keeps_status(self, node: NodeFact) -> bool:
+        """Return whether runs of this host keep the statuses of the node's verified copies, for hard links.
+
+        None is made from or to an archive node.
+        """
+        return not (self.config.transfer.verify_links or node.archive)
+
     def posix_now(self) -> float:
         return posix(self.clock())
 

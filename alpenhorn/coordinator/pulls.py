@@ -8,7 +8,8 @@ from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.limited import Limited
 from alpenhorn.coordinator.report import file_label
 from alpenhorn.coordinator.sources import Sources
-from alpenhorn.model.pulls import PullFact, PullFile, PullJob, PullResult
+from alpenhorn.fs.verified_status import LEAST_B
+from alpenhorn.model.pulls import Method, PullFact, PullFile, PullJob, PullResult
 from alpenhorn.model.tasks import Blame, Done, Fate, Task, TaskKind, Verdict
 from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision
@@ -19,6 +20,7 @@ from alpenhorn.scan import priorities
 from alpenhorn.scan.digests import known_sha256
 from alpenhorn.scan.priorities import PriorityLevel
 from alpenhorn.scan.pulls import page
+from alpenhorn.scan.verified_status import known_statuses
 from alpenhorn.transfer.methods import METHODS
 
 PAGE = 5000
@@ -161,7 +163,7 @@ class Pulls:
         if not wanted:
             self._pass_over(decisions, ())
             return []
-        claimed = self._with_sha256(claims.claim(context.index, context.run, wanted))
+        claimed = self._with_statuses(self._with_sha256(claims.claim(context.index, context.run, wanted)))
         granted = {decision.fact.request_id for decision in claimed}
         for decision in wanted:
             fact = decision.fact
@@ -188,6 +190,23 @@ class Pulls:
             decision._replace(fact=decision.fact._replace(sha256=known.get(decision.fact.file_id, "")))
             for decision in decisions
         ]
+
+    def _with_statuses(self, decisions: list[PullDecision]) -> list[PullDecision]:
+        """Add the statuses of sources that need not be read for a hard link."""
+        if self.context.config.transfer.verify_links:
+            return decisions
+        sha256: dict[int, dict[int, str | None]] = {}
+        for decision in decisions:
+            fact = decision.fact
+            if decision.method is Method.LINK and (fact.size_b or 0) >= LEAST_B:
+                assert decision.source is not None
+                sha256.setdefault(decision.source.id, {})[fact.file_id] = fact.sha256
+        known = {
+            (node_id, file_id): status
+            for node_id, files in sha256.items()
+            for file_id, status in known_statuses(self.context.index, node_id, files).items()
+        }
+        return [_with_status(decision, known) for decision in decisions] if known else decisions
 
     def _pass_over(self, decisions: Iterable[PullDecision], granted: Container[int]) -> None:
         """Count the requests that are not carried out in this round as work that is not pending."""
@@ -341,6 +360,13 @@ class Pulls:
                 context.index, context.run, job.node.group_id, [file.file_id for file in files]
             )
         )
+
+
+def _with_status(decision: PullDecision, known: Mapping[tuple[int, int], str]) -> PullDecision:
+    """Add the status of the source; `known`: by (node id, file id)."""
+    assert decision.source is not None
+    status = known.get((decision.source.id, decision.fact.file_id), "")
+    return decision._replace(fact=decision.fact._replace(verified_status=status))
 
 
 def _name(fact: PullFact) -> str:

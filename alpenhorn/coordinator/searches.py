@@ -173,8 +173,10 @@ class Search(ABC):
                 headed(f"not imported from {node.name}", why), path, f"{IMPORTS}{about(why, node.name)}"
             )
         for some in self._shares(self._with_times(plan.wanted)):
-            sha256 = context.config.sync.sha256
-            self.hashes.extend(import_tasks(node, self.number, self.settle, some, context.limits, sha256))
+            sha256, keeps = context.config.sync.sha256, context.keeps_status(node)
+            self.hashes.extend(
+                import_tasks(node, self.number, self.settle, some, context.limits, sha256, keeps)
+            )
         self.waiting += len(plan.wanted)
         # Listed again by each run: otherwise the next run would report no refusal, as if the file were gone.
         refused = ((path, why) for path, why in plan.refused if code_of(why) not in LEFT_OUT)

@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from types import TracebackType
 from typing import NamedTuple
@@ -130,20 +130,33 @@ class Stage:
         paths = [path for _, path, _ in moves]
         return self._put(paths, move, lock)
 
-    def link(self, links: Sequence[tuple[int, str, Replacement | None]], lock: TreeLock) -> list[Outcome]:
+    def link(
+        self,
+        links: Sequence[tuple[int, str, Replacement | None]],
+        lock: TreeLock,
+        looks: Mapping[int, list[os.stat_result]] | None = None,
+    ) -> list[Outcome]:
         """Hard link open files of this file system; `links` has descriptors instead of names, otherwise as `place`.
 
-        Links the opened file, whatever its name refers to by now.
+        Links the opened file, whatever its name refers to by now.  `looks`: by number in `links`, lists that get the
+        status right before and right after the link.
         """
 
         def link(number: int, directory: int, name: str) -> KeptAside | None:
             fd, path, replacement = links[number]
+            look = None if looks is None else looks.get(number)
+            if look is not None:
+                look[:] = [os.fstat(fd)]
+            kept: KeptAside | None = None
             if replacement is not None:
                 staged = f"link-{number}"
                 os.link(f"/proc/self/fd/{fd}", staged, dst_dir_fd=self.fd)
-                return _replace(staged, self.fd, name, directory, path, replacement)
-            os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=directory)
-            return None
+                kept = _replace(staged, self.fd, name, directory, path, replacement)
+            else:
+                os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=directory)
+            if look is not None:
+                look.append(os.fstat(fd))
+            return kept
 
         paths = [path for _, path, _ in links]
         return self._put(paths, link, lock)

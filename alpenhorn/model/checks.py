@@ -48,8 +48,11 @@ class CheckFile(NamedTuple):
 
 
 class CheckJob(NamedTuple):
+    """`keep_status`: whether to return the statuses of good copies."""
+
     node: NodeFact
     files: tuple[CheckFile, ...]
+    keep_status: bool = False
 
 
 class CheckResult(NamedTuple):
@@ -58,7 +61,8 @@ class CheckResult(NamedTuple):
     `linked`: the file has more than one hard link.  `began`: when its job began, in POSIX
     seconds by the clock of the storage, as the times of its files; 0: unknown.
     `modified`: of a corrupt file that was written after the copy was last known to be good: when that was; "" for
-    others.  `sha256`: that of a good copy, "" if it was not computed.
+    others.  `sha256`: that of a good copy, "" if it was not computed.  `verified_status`: that of a good copy, ""
+    if there is none that proves something.
     """
 
     file: CheckFile
@@ -69,3 +73,4 @@ class CheckResult(NamedTuple):
     began: float = 0.0
     modified: str = ""
     sha256: str = ""
+    verified_status: str = ""

@@ -68,7 +68,7 @@ class ImportFile(NamedTuple):
 
 class ImportJob(NamedTuple):
     """`settle`: seconds for which a file must be unchanged; `search`: the number of the search that found the files;
-    `sha256`: whether to compute that sum, too.
+    `sha256`: whether to compute that sum, too; `keep_status`: whether to return the statuses of the files.
     """
 
     node: NodeFact
@@ -76,6 +76,7 @@ class ImportJob(NamedTuple):
     settle: float
     files: tuple[ImportFile, ...]
     sha256: bool = False
+    keep_status: bool = False
 
 
 class Detected(NamedTuple):
@@ -124,6 +125,7 @@ class ImportResult(NamedTuple):
     path.  `modified`: if the file was written after the copy in the index was last known to be good, when that was; ""
     otherwise.  `began`: when its job began, in POSIX
     seconds by the clock of the storage, as the times of its files; 0: unknown.  `sha256`: "" if it was not computed.
+    `verified_status`: "" if there is none that proves something.
     """
 
     file: ImportFile
@@ -137,3 +139,4 @@ class ImportResult(NamedTuple):
     modified: str = ""
     began: float = 0.0
     sha256: str = ""
+    verified_status: str = ""

@@ -52,7 +52,7 @@ class PullFact(NamedTuple):
     (node id, result of the check) of those whose corrupt copy never was.  `same_path`: (node id, acquisition)
     of another file that is or may be at the same path on a node of the group.  `fault`: why the rows are
     inconsistent; "" if they are not.  `others`: the good copies of the file, if the requested source cannot be
-    used now.  `priority`: larger ones are done first.  `sha256`: as in `PullFile`.
+    used now.  `priority`: larger ones are done first.  `sha256`, `verified_status`: as in `PullFile`.
     """
 
     request_id: int
@@ -77,6 +77,7 @@ class PullFact(NamedTuple):
     others: tuple[OtherSource, ...] = ()
     priority: int = 0
     sha256: str | None = None
+    verified_status: str = ""
 
 
 class PullFile(NamedTuple):
@@ -87,7 +88,9 @@ class PullFile(NamedTuple):
     replaced if it was written since then.  `aside`: what is there is renamed.  `other_copy`: the id of the source copy
     if it is not the requested one, else 0; `instead`: the requested source, and why it is not used.
 
-    `sha256`: the known SHA-256 sum, "" if none is known, None if it is not to be computed.
+    `sha256`: the known SHA-256 sum, "" if none is known, None if it is not to be computed.  `verified_status`: the
+    status with which the bytes of the source were verified (`alpenhorn.fs.verified_status`), so that a link need not
+    read them; "" if they must be read.
     """
 
     request_id: int
@@ -102,6 +105,7 @@ class PullFile(NamedTuple):
     other_copy: int = 0
     instead: tuple[str, Why] = ("", "")
     sha256: str | None = None
+    verified_status: str = ""
 
 
 class PullJob(NamedTuple):
@@ -126,6 +130,8 @@ class PullResult(NamedTuple):
     the source's storage was not seen on its host.  `advanced`: the connection ended before or during this
     file, but other data of the job had arrived; the next run continues from there.  `aside`: the name of the
     changed file that it replaced, relative to the root.  `sha256`: that of a pulled file, "" if it was not computed.
+    `verified_status`: of a linked file and of its source, "" if there is none that proves something.  `unread`: the
+    source was known by its status, and not read.
     """
 
     file: PullFile
@@ -140,3 +146,5 @@ class PullResult(NamedTuple):
     advanced: bool = False
     aside: str = ""
     sha256: str = ""
+    verified_status: str = ""
+    unread: bool = False

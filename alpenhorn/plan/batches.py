@@ -98,13 +98,16 @@ def pull_tasks(
             )
 
 
-def check_tasks(node: NodeFact, files: Sequence[CheckFile], limits: Limits) -> Iterator[Task]:
+def check_tasks(
+    node: NodeFact, files: Sequence[CheckFile], limits: Limits, keep_status: bool = False
+) -> Iterator[Task]:
+    """Divide checks into tasks.  `keep_status`: as in `CheckJob`."""
     for batch in split(files, _size, BATCH_FILES, limits.workers):
         size_b = sum(map(_size, batch))
         yield Task(
             TaskKind.CHECK,
             node.id,
-            CheckJob(node, tuple(batch)),
+            CheckJob(node, tuple(batch), keep_status),
             files=len(batch),
             bytes=size_b,
             deadline=limits.deadline(len(batch), size_b),
@@ -132,14 +135,15 @@ def import_tasks(
     files: Sequence[tuple[ImportFile, int]],
     limits: Limits,
     sha256: bool = False,
+    keep_status: bool = False,
 ) -> Iterator[Task]:
-    """Divide imports into tasks.  `files`: files with their lengths; `sha256`: as in `ImportJob`."""
+    """Divide imports into tasks.  `files`: files with their lengths; `sha256`, `keep_status`: as in `ImportJob`."""
     for batch in split(files, lambda item: item[1], BATCH_FILES, limits.workers):
         size_b = sum(length for _, length in batch)
         yield Task(
             TaskKind.IMPORT,
             node.id,
-            ImportJob(node, search, settle, tuple(file for file, _ in batch), sha256),
+            ImportJob(node, search, settle, tuple(file for file, _ in batch), sha256, keep_status),
             files=len(batch),
             bytes=size_b,
             deadline=limits.deadline(len(batch), size_b),

@@ -85,6 +85,7 @@ class PullDecision(NamedTuple):
             0 if self.other is None else self.other.copy_id,
             self.instead,
             fact.sha256,
+            fact.verified_status,
         )
 
 

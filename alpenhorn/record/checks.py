@@ -20,7 +20,7 @@ from alpenhorn.model.links import LookTotals
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.reasons import Code, Reason, code_of
-from alpenhorn.record import digests
+from alpenhorn.record import digests, verified_status
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.copies import became_good, file_facts, never_good, once_good, verified, with_evidence
 from alpenhorn.record.place import node_unmoved
@@ -87,7 +87,25 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult
         _write_space(index, [result for result in conclusive if _changes(result)], now)
         good = [result for result in conclusive if result.verdict is Verdict.GOOD]
         _verified(index, run, node, good, now)
+        verified_status.keep(
+            index,
+            node.id,
+            [
+                verified_status.VerifiedFile(
+                    result.file.file_id,
+                    (result.file.md5sum or "").lower(),
+                    result.sha256,
+                    result.verified_status,
+                )
+                for result in good
+                if result.verified_status
+            ],
+        )
         forget(index, node.id, [r.file.file_id for r in conclusive if r.verdict is Verdict.MISSING])
+        not_good = [
+            result for result in current if result.verdict in STATE and result.verdict is not Verdict.GOOD
+        ]
+        verified_status.forget(index, node.id, [result.file.file_id for result in not_good])
         bad = [result for result in current if result.verdict in (Verdict.CORRUPT, Verdict.UNREADABLE)]
         once_good(index, node.id, [result.file.file_id for result in bad if result.file.has_file == "Y"])
         # Without the evidence, no pull replaces what the owner of the file has written.

@@ -72,6 +72,21 @@ def verified(index: Index, node_id: int, file_ids: Sequence[int], now: str) -> N
         )
 
 
+def read_as_source(index: Index, source_id: int, node_id: int, file_ids: Sequence[int]) -> None:
+    """Give copies the times at which those of the same bytes on the node `source_id` were last read."""
+    for marks, some in in_chunks(file_ids):
+        index.execute(
+            index.upsert_from(
+                "sync_verification",
+                VERIFIED,
+                f"SELECT file_id, ?, verified FROM sync_verification WHERE node_id = ? AND file_id IN ({marks})",
+                ("node_id", "file_id"),
+                ("verified",),
+            ),
+            (node_id, source_id, *some),
+        )
+
+
 def once_good(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
     """Keep the evidence that copies were recorded as good, in the transaction that makes them suspect or corrupt.
 

@@ -12,7 +12,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Blame
 from alpenhorn.plan.imports import is_new, same_path
 from alpenhorn.reasons import Code, Reason, Why, code_of, within
-from alpenhorn.record import digests
+from alpenhorn.record import digests, verified_status
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.copies import file_facts, good, never_good, once_good
 from alpenhorn.record.place import node_unmoved
@@ -88,6 +88,7 @@ def settle(
         fine: list[tuple[KnownFile, int | None, Reason]] = []
         differ: list[tuple[KnownFile, int | None, Reason]] = []
         modified: dict[int, str] = {}
+        proven: list[verified_status.VerifiedFile] = []
         for result in results:
             row = rows.get((result.file.acq, result.file.name))
             if row is None:
@@ -102,6 +103,13 @@ def settle(
                 if result.moved and why == NEW:
                     why = Code.FILE_MOVED_AND_REGISTERED(acq=row.acq)
                 fine.append((row, result.space_b, why))
+                if result.verified_status:
+                    assert result.md5sum is not None
+                    proven.append(
+                        verified_status.VerifiedFile(
+                            row.file_id, result.md5sum, result.sha256, result.verified_status
+                        )
+                    )
         if differ:
             differ = _with_owners_work(index, node, differ, modified)
         # A copy that the index already has keeps wants_file, so that a released copy stays released.
@@ -117,6 +125,8 @@ def settle(
                     if (row.has_file in PRESENT) is existing
                 ],
             )
+        verified_status.keep(index, node.id, proven)
+        verified_status.forget(index, node.id, [row.file_id for row, *_ in differ])
         corrupt = [(row, why) for row, _, why in differ if code_of(why) != Code.COPY_CHANGED]
         altered = [(row, why) for row, _, why in differ if code_of(why) == Code.COPY_CHANGED]
         collided = {row.file_id for row, why in corrupt if code_of(why) == Code.COPY_SHA256_WRONG}

@@ -13,10 +13,10 @@ from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.plan.pulls import PullDecision
 from alpenhorn.plan.sources import OF_SOURCE
 from alpenhorn.reasons import Code, Reason, headed
-from alpenhorn.record import digests
+from alpenhorn.record import digests, verified_status
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.claims import held_claims, release, still_pending
-from alpenhorn.record.copies import file_facts, good, never_good, once_good
+from alpenhorn.record.copies import NEVER_READ, file_facts, good, never_good, once_good, read_as_source
 from alpenhorn.record.place import node_unmoved
 from alpenhorn.record.run import Run, events
 
@@ -24,6 +24,7 @@ FOUND = Code.FOUND_AT_ITS_PATH()
 CHANGED = Code.CHANGED_SINCE_CHECK()
 OUTDATED = Code.FILE_EDITED_WHILE_PULLED()
 LOST = Code.PULLED_UNDER_LOST_CLAIM()
+DOUBTED = Code.SOURCE_DOUBTED_WHILE_LINKED()
 
 
 def cancel(index: Index, run: Run, decisions: Sequence[PullDecision]) -> None:
@@ -65,6 +66,7 @@ def settle(
     Pulled files were verified against the length and MD5 sum at the start of the job.  If the index has other values
     now, the copy is suspect, and the request waits for its check.  The same applies if this run has lost the claim:
     the request is left to the run that took it over, which may have pulled the file to another node of the group.
+    And if the source was linked without reading it, and has been found wrong in the meantime.
     A file is suspect, too, if another run has recorded another SHA-256 sum of it in the meantime.
 
     `silent`: requests whose source could not be reached; they get no failed attempt, as the back-off counts it.
@@ -88,9 +90,14 @@ def settle(
         verified: list[PullResult] = []
         outdated: list[PullResult] = []
         lost: list[PullResult] = []
+        doubted: list[PullResult] = []
+        unread = [result.file.file_id for result in pulled if result.unread]
+        known = verified_status.with_status(index, source.id, unread)
         for result in pulled:
             same = facts.get(result.file.file_id) == (result.file.size_b, result.file.md5sum)
             kind = lost if result.file.file_id not in held else verified if same else outdated
+            if kind is verified and result.unread and result.file.file_id not in known:
+                kind = doubted
             kind.append(result)
         differ = digests.keep_first(
             index,
@@ -101,13 +108,14 @@ def settle(
         )
         colliding = [result for result in verified if result.file.file_id in differ]
         verified = [result for result in verified if result.file.file_id not in differ]
-        good(
-            index,
-            run,
-            node,
-            [(result.file.file_id, result.space_b) for result in verified],
-            "pulled",
-            [_pulled(result, source) for result in verified],
+        for some, at in (
+            ([result for result in verified if not result.unread], None),
+            ([result for result in verified if result.unread], NEVER_READ),
+        ):
+            copies = [(result.file.file_id, result.space_b) for result in some]
+            good(index, run, node, copies, "pulled", [_pulled(result, source) for result in some], read=at)
+        read_as_source(
+            index, source.id, node.id, [result.file.file_id for result in verified if result.unread]
         )
         kept = [
             (result.file.file_id, node.id, Code.CHANGED_FILE_KEPT(path=repr(result.aside)))
@@ -115,6 +123,7 @@ def settle(
             if result.aside
         ]
         events(index, run, "kept", kept)
+        _keep_statuses(index, source, node, verified)
         _complete(index, verified)
         succeeded(index, "pull", [result.file.request_id for result in (*verified, *advanced)])
         read = [result.file.other_copy for result in (*verified, *advanced) if result.file.other_copy]
@@ -123,6 +132,7 @@ def settle(
         _suspect(index, run, node, changed, CHANGED, states=("X",))
         _suspect(index, run, node, outdated, OUTDATED, states=("N", "X"), pulled_by_run=True)
         _suspect(index, run, node, lost, LOST, states=("N", "X"), pulled_by_run=True)
+        _suspect(index, run, node, doubted, DOUBTED, states=("N", "X"), pulled_by_run=True)
         for result in colliding:
             why = Code.COPY_SHA256_WRONG(found=result.sha256, expected=differ[result.file.file_id])
             _suspect(index, run, node, [result], why, states=("N", "X"), pulled_by_run=True)
@@ -159,13 +169,28 @@ def settle(
 
 
 def _pulled(result: PullResult, source: NodeFact) -> Reason:
-    request, method = result.file.request_id, result.method
+    request, method = result.file.request_id, f"{result.method}{', unread' if result.unread else ''}"
     requested, why = result.file.instead
     if not requested:
         return Code.PULLED(request=request, method=method, node=source.name)
     return Code.PULLED_FROM_OTHER(
         request=request, method=method, node=source.name, requested=requested, why=why
     )
+
+
+def _keep_statuses(index: Index, source: NodeFact, node: NodeFact, results: Sequence[PullResult]) -> None:
+    """Record the statuses of linked files, which are the same for both copies."""
+    linked = [
+        verified_status.VerifiedFile(
+            result.file.file_id, result.file.md5sum, result.sha256, result.verified_status
+        )
+        for result in results
+        if result.verified_status
+    ]
+    if linked:
+        verified_status.keep(index, node.id, linked)
+        if node_unmoved(index, source):
+            verified_status.keep(index, source.id, linked)
 
 
 def _blame(index: Index, run: Run, source: NodeFact, results: Sequence[PullResult]) -> None:
@@ -175,6 +200,7 @@ def _blame(index: Index, run: Run, source: NodeFact, results: Sequence[PullResul
     states = _states(index, source.id, [result.file.file_id for result in results])
     good_before = sorted(file_id for file_id, has in states.items() if has == "Y")
     once_good(index, source.id, good_before)
+    verified_status.forget(index, source.id, [result.file.file_id for result in results])
     for marks, some in in_chunks(good_before):
         index.execute(
             f"UPDATE archivefilecopy SET has_file = 'M', last_update = ? WHERE node_id = ? AND file_id IN ({marks})",

@@ -15,6 +15,7 @@ from alpenhorn.fs.hashing import digests_of
 from alpenhorn.fs.newer import modified_at, written_since
 from alpenhorn.fs.paths import irregular
 from alpenhorn.fs.settled import storage_now
+from alpenhorn.fs.verified_status import StatusTaker
 from alpenhorn.io.base import Node, OpenFile, TapeNode
 from alpenhorn.model.checks import CheckFile, CheckJob, CheckResult
 from alpenhorn.model.copies import HasFile
@@ -34,12 +35,18 @@ def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...
     began = storage_now(node.root)
     with node.flusher() as flusher:
         with node.reading() as open_file:
-            results = _read(job, node, open_file, flusher, report)
+            statuses = StatusTaker(began) if job.keep_status else None
+            results = _read(job, node, open_file, flusher, report, statuses)
         return tuple(result._replace(began=began) for result in _durable(results, node, flusher))
 
 
 def _read(
-    job: CheckJob, node: Node, open_file: OpenFile, flusher: Flusher, report: Reporter
+    job: CheckJob,
+    node: Node,
+    open_file: OpenFile,
+    flusher: Flusher,
+    report: Reporter,
+    statuses: StatusTaker | None,
 ) -> list[CheckResult]:
     away: dict[str, TapeState] = {}
     if isinstance(node, TapeNode):
@@ -53,7 +60,7 @@ def _read(
             result = (
                 _unread(file, node, away[file.path])
                 if file.path in away
-                else _verdict(file, node, open_file, flusher, report)
+                else _verdict(file, node, open_file, flusher, report, statuses)
             )
         except Stopped:
             break
@@ -89,7 +96,12 @@ def _unread(file: CheckFile, node: Node, state: TapeState) -> CheckResult:
 
 
 def _verdict(
-    file: CheckFile, node: Node, open_file: OpenFile, flusher: Flusher, report: Reporter
+    file: CheckFile,
+    node: Node,
+    open_file: OpenFile,
+    flusher: Flusher,
+    report: Reporter,
+    statuses: StatusTaker | None,
 ) -> CheckResult:
     try:
         fd, status = open_file(file.path)
@@ -109,6 +121,7 @@ def _verdict(
             wrong = Code.COPY_LENGTH_WRONG(found=length, expected=file.size_b)
         if wrong and file.has_file == HasFile.YES:
             return _differs(file, node, fd, wrong)
+        verified_status = "" if statuses is None else statuses.before_reading(fd, length)
         _, found = digests_of(
             fd,
             length,
@@ -131,6 +144,7 @@ def _verdict(
             node.space_used(status),
             linked=status.st_nlink > 1,
             sha256=found.sha256,
+            verified_status=verified_status,
         )
     except OSError as error:
         return CheckResult(file, Verdict.UNREADABLE, error=_unreadable("read", file, error))

@@ -18,6 +18,7 @@ from alpenhorn.fs.placing import Occupied
 from alpenhorn.fs.removal import FileDiffers
 from alpenhorn.fs.settled import settled, storage_now
 from alpenhorn.fs.tree_lock import LockTimeout
+from alpenhorn.fs.verified_status import StatusTaker
 from alpenhorn.io.base import Node, OpenFile, TapeNode
 from alpenhorn.model.imports import ImportFile, ImportJob, ImportResult
 from alpenhorn.model.tasks import Reporter, Verdict
@@ -65,6 +66,7 @@ def _read(
 
     `now`: the time of the storage when the job began.  Files that change later are in the future, and not settled.
     """
+    verified = StatusTaker(now) if job.keep_status else None
     away: dict[str, ImportResult] = {}
     if isinstance(node, TapeNode):
         states = out_of_reach(node, [file.path for file in job.files])
@@ -81,7 +83,7 @@ def _read(
             continue
         report.begin(file.path)
         try:
-            results.append(_hash(file, node, open_file, flusher, job, now, report, statuses))
+            results.append(_hash(file, node, open_file, flusher, job, now, report, statuses, verified))
         except Stopped:
             break
         if results[-1].verdict in (Verdict.UNREADABLE, Verdict.DECLINED):
@@ -99,6 +101,7 @@ def _hash(
     now: float,
     report: Reporter,
     statuses: dict[str, os.stat_result],
+    verified: StatusTaker | None,
 ) -> ImportResult:
     try:
         fd, before = open_file(file.path)
@@ -118,6 +121,10 @@ def _hash(
             return ImportResult(file, Verdict.LATER, error=Code.FOUND_FILE_LOCKED())
         if not settled(before, job.settle, now):
             return ImportResult(file, Verdict.LATER, error=Code.FOUND_FILE_CHANGED_LATELY())
+        # Moving the file will change its status.
+        verified_status = ""
+        if verified is not None and not file.moves:
+            verified_status = verified.before_reading(fd, before.st_size)
         length, sums = digests_of(
             fd, before.st_size, report.stopping, lambda count: report.progress(0, count), sha256=job.sha256
         )
@@ -144,6 +151,7 @@ def _hash(
             linked=after.st_nlink > 1,
             modified=modified,
             sha256=sums.sha256,
+            verified_status=verified_status,
         )
     except OSError as error:
         return ImportResult(

@@ -11,12 +11,13 @@ from typing import NamedTuple
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs import descriptors
 from alpenhorn.fs.paths import TreeOpener
+from alpenhorn.fs.verified_status import StatusTaker
 from alpenhorn.model.pulls import Method, PullFile
 from alpenhorn.model.tasks import Blame
 from alpenhorn.reasons import Code
 from alpenhorn.transfer import link
 from alpenhorn.transfer.address import root_of
-from alpenhorn.transfer.blame import TransferFailed, destination_failed, source_failed
+from alpenhorn.transfer.blame import TransferFailed, check_source, destination_failed, source_failed
 from alpenhorn.transfer.copy import copy
 from alpenhorn.workers.work import READ, ArrivedFile, PullState
 
@@ -70,28 +71,46 @@ def by_link(work: PullState, files: Sequence[PullFile]) -> None:
     refused: list[PullFile] = []
     # The other half of the descriptors is for the destination directories.
     most = descriptors.share(LINKS)
+    statuses = None if work.transfer.verify_links else StatusTaker(work.began)
     with _sources(work) as sources:
         for start in range(0, len(files), most):
-            refused += _link_some(work, sources, files[start : start + most])
+            refused += _link_some(work, sources, files[start : start + most], statuses)
     if refused:
         by_copy(work, refused)
 
 
 class _Verified(NamedTuple):
-    """A verified source: its descriptor, and its status before it was read."""
+    """A verified source: its descriptor, and its status before it was read.
+
+    `proof`: its status as text, "" if that proves nothing.
+    """
 
     one: ArrivedFile
     fd: int
     status: os.stat_result
+    proof: str
+
+    def is_same(self, now: os.stat_result) -> bool:
+        """Return whether a file with the status `now` is the verified one, unchanged."""
+        same_time = not self.one.unread or now.st_ctime_ns == self.status.st_ctime_ns
+        return same_time and link.unchanged(now, self.status)
 
 
-def _link_some(work: PullState, sources: TreeOpener, files: Sequence[PullFile]) -> list[PullFile]:
+def _link_some(
+    work: PullState,
+    sources: TreeOpener,
+    files: Sequence[PullFile],
+    statuses: StatusTaker | None,
+    read_all: bool = False,
+) -> list[PullFile]:
     """Verify, flush and link some files, which stay open meanwhile; return those to copy instead.
 
-    If the run is stopping, those that are verified by then are linked.
+    If the run is stopping, those that are verified by then are linked.  `statuses`: to read only files without a known
+    status; None to read all.  `read_all`: read all, but take their statuses.
     """
     verified: list[_Verified] = []
     refused: list[PullFile] = []
+    changed: list[PullFile] = []
     try:
         with suppress(Stopped):
             for file in files:
@@ -99,45 +118,91 @@ def _link_some(work: PullState, sources: TreeOpener, files: Sequence[PullFile]) 
                 work.report.begin(file.path)
                 started = time.time()
                 try:
-                    verified.append(_verify(work, sources, file, started))
+                    verified.append(_verify(work, sources, file, started, statuses, read_all))
                 except TransferFailed as error:
                     work.fail(file, error, started)
         if verified and not work.flush_each:
             _flush_all(work)
-        links: list[tuple[ArrivedFile, int, int | None]] = []
-        for one, fd, status in verified:
-            now = os.fstat(fd)
-            if link.unchanged(now, status):
-                links.append((one, fd, work.node.space_used(now)))
+        links: list[tuple[_Verified, int | None]] = []
+        for source in verified:
+            # After the flush, which sets the times of a mapped file on some file systems.
+            now = os.fstat(source.fd)
+            if source.is_same(now):
+                links.append((source, work.node.space_used(now)))
+            elif source.one.unread:
+                changed.append(source.one.file)
             else:
-                refused.append(one.file)  # copying verifies it again
+                refused.append(source.one.file)  # copying verifies it again
+        looks: dict[int, list[os.stat_result]] = {
+            number: [] for number, (source, _) in enumerate(links) if source.proof
+        }
         outcomes = work.stage.link(
-            [(fd, one.file.path, work.names.replaces(one.file)) for one, fd, _ in links], work.lock
+            [(source.fd, source.one.file.path, work.names.replaces(source.one.file)) for source, _ in links],
+            work.lock,
+            looks,
         )
-        for (one, _, space_b), outcome in zip(links, outcomes, strict=True):
+        for number, ((source, space_b), outcome) in enumerate(zip(links, outcomes, strict=True)):
             if isinstance(outcome, OSError) and outcome.errno in link.REFUSED:
-                refused.append(one.file)
-            else:
-                work.record_placed(one, outcome, space_b)
+                refused.append(source.one.file)
+                continue
+            if statuses is not None and len(look := looks.get(number, [])) == 2:
+                source.one.verified_status = statuses.after_link(source.proof, *look)
+            work.record_placed(source.one, outcome, space_b)
     finally:
         for source in verified:
             os.close(source.fd)
+    if changed:
+        refused += _link_some(work, sources, changed, statuses, read_all=True)
     return refused
 
 
-def _verify(work: PullState, sources: TreeOpener, file: PullFile, started: float) -> _Verified:
-    """Open a source and verify it; flush it if the files of the job are flushed one by one."""
+def _verify(
+    work: PullState,
+    sources: TreeOpener,
+    file: PullFile,
+    started: float,
+    statuses: StatusTaker | None,
+    read_all: bool,
+) -> _Verified:
+    """Open a source and verify it; flush it if the files of the job are flushed one by one.
+
+    `statuses`, `read_all`: as in `_link_some`.
+    """
     fd = _open(sources, file)
     try:
-        status, found = link.verify(
-            fd, file.size_b, file.md5sum, work.stopping, work.report_bytes, file.sha256
-        )
+        source = None
+        if statuses is not None and file.verified_status and not read_all:
+            source = _known(file, fd, started, statuses)
+        if source is None:
+            proof = "" if statuses is None else _status_before_reading(fd, file, statuses)
+            status, found = link.verify(
+                fd, file.size_b, file.md5sum, work.stopping, work.report_bytes, file.sha256
+            )
+            one = ArrivedFile(file, "", started, Method.LINK, found.sha256)
+            source = _Verified(one, fd, status, proof)
         if work.flush_each:
             _flush(fd)
     except BaseException:
         os.close(fd)
         raise
-    return _Verified(ArrivedFile(file, "", started, Method.LINK, found.sha256), fd, status)
+    return source
+
+
+def _known(file: PullFile, fd: int, started: float, statuses: StatusTaker) -> _Verified | None:
+    """Return an open source if it has the status with which its bytes were verified."""
+    status = check_source(fd, file.size_b)
+    if statuses.text(status) != file.verified_status:
+        return None
+    one = ArrivedFile(file, "", started, Method.LINK, file.sha256 or "")
+    one.unread = True
+    return _Verified(one, fd, status, file.verified_status)
+
+
+def _status_before_reading(source: int, file: PullFile, statuses: StatusTaker) -> str:
+    try:
+        return statuses.before_reading(source, file.size_b)
+    except OSError as error:
+        raise destination_failed(error) from None
 
 
 def _flush(source: int) -> None:

@@ -31,9 +31,12 @@ READ = os.O_RDONLY | os.O_NONBLOCK
 
 
 class ArrivedFile:
-    """A verified file, its name in the stage, and its SHA-256 sum, "" if that was not computed."""
+    """A verified file, its name in the stage, and its SHA-256 sum, "" if that was not computed.
 
-    __slots__ = ("file", "method", "name", "sha256", "started")
+    `verified_status`, `unread`: as in `PullResult`.
+    """
+
+    __slots__ = ("file", "method", "name", "sha256", "started", "unread", "verified_status")
 
     def __init__(self, file: PullFile, name: str, started: float, method: Method, sha256: str = "") -> None:
         self.file = file
@@ -41,6 +44,8 @@ class ArrivedFile:
         self.started = started
         self.method = method
         self.sha256 = sha256
+        self.verified_status = ""
+        self.unread = False
 
 
 class HashedPart(NamedTuple):
@@ -195,6 +200,8 @@ class PullState:
                 one.method,
                 aside=aside,
                 sha256=one.sha256,
+                verified_status=one.verified_status,
+                unread=one.unread,
             )
             self.report_progress(files=1)
 
