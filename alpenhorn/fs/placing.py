@@ -59,6 +59,12 @@ Outcome = OSError | UnsafePath | Occupied | KeptAside | None
 """The outcome for a file: None or KeptAside if it was placed, or else the error."""
 
 
+Looks = Mapping[int, list[os.stat_result]]
+"""Lists that get the statuses of some files before and after they got their names, by number."""
+
+NO_LOOKS: Looks = {}
+
+
 class Stage:
     """The directory ROOT/.alpenhorn/NAME, created if missing; the root is never created.
 
@@ -113,19 +119,31 @@ class Stage:
         """
         syncfs(self.fd)
 
-    def place(self, moves: Sequence[tuple[str, str, Replacement | None]], lock: TreeLock) -> list[Outcome]:
+    def place(
+        self,
+        moves: Sequence[tuple[str, str, Replacement | None]],
+        lock: TreeLock,
+        looks: Looks = NO_LOOKS,
+    ) -> list[Outcome]:
         """Rename flushed files of the stage to their final paths, and flush the directories.
 
         `moves`: (name in the stage, path below the root, permission to replace a file there).  Missing
-        directories are created.  Holds the tree lock up during the renames.
+        directories are created.  Holds the tree lock up during the renames.  `looks`: gets the status right before and
+        right after the rename.
         """
 
         def move(number: int, directory: int, name: str) -> KeptAside | None:
             source, path, replacement = moves[number]
+            kept: KeptAside | None = None
+            if (look := looks.get(number)) is not None:
+                look[:] = [os.stat(source, dir_fd=self.fd, follow_symlinks=False)]
             if replacement is not None:
-                return _replace(source, self.fd, name, directory, path, replacement)
-            rename_new(source, name, self.fd, directory)
-            return None
+                kept = _replace(source, self.fd, name, directory, path, replacement)
+            else:
+                rename_new(source, name, self.fd, directory)
+            if look is not None:
+                look.append(os.stat(name, dir_fd=directory, follow_symlinks=False))
+            return kept
 
         paths = [path for _, path, _ in moves]
         return self._put(paths, move, lock)
@@ -134,20 +152,19 @@ class Stage:
         self,
         links: Sequence[tuple[int, str, Replacement | None]],
         lock: TreeLock,
-        looks: Mapping[int, list[os.stat_result]] | None = None,
+        looks: Looks = NO_LOOKS,
     ) -> list[Outcome]:
         """Hard link open files of this file system; `links` has descriptors instead of names, otherwise as `place`.
 
-        Links the opened file, whatever its name refers to by now.  `looks`: by number in `links`, lists that get the
-        status right before and right after the link.
+        Links the opened file, whatever its name refers to by now.  `looks`: gets the status right before and right
+        after the link.
         """
 
         def link(number: int, directory: int, name: str) -> KeptAside | None:
             fd, path, replacement = links[number]
-            look = None if looks is None else looks.get(number)
-            if look is not None:
-                look[:] = [os.fstat(fd)]
             kept: KeptAside | None = None
+            if (look := looks.get(number)) is not None:
+                look[:] = [os.fstat(fd)]
             if replacement is not None:
                 staged = f"link-{number}"
                 os.link(f"/proc/self/fd/{fd}", staged, dst_dir_fd=self.fd)

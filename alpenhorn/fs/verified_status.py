@@ -12,8 +12,9 @@ proves something only if
   times, attributes may be cached, and a mapped file may change without them.
 - the system was not started again.  What is written just before a power cut may be on the medium without its time.
 
-A hard link changes the status change time, so whoever makes one looks right before and right after.  Between these two,
-and in the rest of the tick, only the modification time shows a change.  So it must be clearly earlier, too.
+A hard link or a rename changes the status change time, so whoever makes one looks right before and right after.
+Between these two, and in the rest of the tick, only the modification time shows a change.  So it must be clearly
+earlier, too.
 
 Data that rot on the medium change no time.
 """
@@ -61,6 +62,15 @@ class StatusTaker:
         status = os.fstat(fd)
         clear = status.st_ctime_ns <= self._earlier_ns and status.st_ctime_ns % _SECOND
         return self.text(status) if clear else ""
+
+    def after_placing(self, stage: int, before: os.stat_result, after: os.stat_result) -> str:
+        """Return the status of a file that was renamed, after it was verified and flushed in a directory of our own.
+
+        `stage`: a descriptor of that directory; the others as in `after_link`.  "" as in `before_reading`.
+        """
+        if before.st_size < LEAST_B or not self._boot or not self._is_suitable(stage, before.st_dev):
+            return ""
+        return self.after_link(self.text(before), before, after)
 
     def after_link(self, known: str, before: os.stat_result, after: os.stat_result) -> str:
         """Return the new status of a file that was linked; "" if that would prove nothing.

@@ -8,7 +8,7 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.pulls import PullResult
+from alpenhorn.model.pulls import Method, PullResult
 from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.plan.pulls import PullDecision
 from alpenhorn.plan.sources import OF_SOURCE
@@ -179,18 +179,19 @@ def _pulled(result: PullResult, source: NodeFact) -> Reason:
 
 
 def _keep_statuses(index: Index, source: NodeFact, node: NodeFact, results: Sequence[PullResult]) -> None:
-    """Record the statuses of linked files, which are the same for both copies."""
-    linked = [
+    """Record the statuses of the copies, and of the sources of hard links, which are the same."""
+    placed = [
         verified_status.VerifiedFile(
             result.file.file_id, result.file.md5sum, result.sha256, result.verified_status
         )
         for result in results
         if result.verified_status
     ]
-    if linked:
-        verified_status.keep(index, node.id, linked)
-        if node_unmoved(index, source):
-            verified_status.keep(index, source.id, linked)
+    verified_status.keep(index, node.id, placed)
+    links = {result.file.file_id for result in results if result.method is Method.LINK}
+    linked = [one for one in placed if one.file_id in links]
+    if linked and node_unmoved(index, source):
+        verified_status.keep(index, source.id, linked)
 
 
 def _blame(index: Index, run: Run, source: NodeFact, results: Sequence[PullResult]) -> None:

@@ -16,6 +16,7 @@ from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.extensions.registry import node_io, remote_io
 from alpenhorn.fs.flushing import FEW
 from alpenhorn.fs.paths import check_relative
+from alpenhorn.fs.verified_status import LEAST_B, StatusTaker
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.kinds import load
 from alpenhorn.model.pulls import PullFile, PullJob, PullResult
@@ -193,8 +194,14 @@ def _place(work: PullState) -> None:
         if not work.flush_each:
             work.stage.flush()
         spaces = _spaces(work, arrived)
+        statuses = None
+        if not (work.transfer.verify_links or work.job.node.archive):
+            statuses = StatusTaker(work.began)
+        looks: dict[int, list[os.stat_result]] = {
+            number: [] for number, one in enumerate(arrived) if statuses and one.file.size_b >= LEAST_B
+        }
         outcomes = work.stage.place(
-            [(one.name, one.file.path, work.names.replaces(one.file)) for one in arrived], work.lock
+            [(one.name, one.file.path, work.names.replaces(one.file)) for one in arrived], work.lock, looks
         )
     except Stopped:  # while waiting for the tree lock; the files will be pulled again
         return
@@ -202,7 +209,9 @@ def _place(work: PullState) -> None:
         for one in arrived:
             work.record_placed(one, error, None)
         return
-    for one, outcome, space_b in zip(arrived, outcomes, spaces, strict=True):
+    for number, (one, outcome, space_b) in enumerate(zip(arrived, outcomes, spaces, strict=True)):
+        if statuses is not None and len(look := looks.get(number, [])) == 2:
+            one.verified_status = statuses.after_placing(work.stage.fd, *look)
         work.record_placed(one, outcome, space_b)
 
 

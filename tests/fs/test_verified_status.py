@@ -180,3 +180,24 @@ def test_the_file_that_is_linked_must_be_the_verified_one(file: Path) -> None:
     taker = StatusTaker(time.time() + LATER)
     assert taker.after_link(known, now, now) == "" and taker.after_link("", now, now) == ""
     assert taker.after_link(taker.text(now), now, now) == taker.text(now)
+
+
+def test_a_file_that_was_placed_has_a_status(file: Path, tmp_path: Path) -> None:
+    taker = StatusTaker(time.time() + LATER)
+    stage = os.open(file.parent, os.O_RDONLY)
+    try:
+        before = file.stat()
+        file.rename(file.with_name("placed"))
+        placed = file.with_name("placed").stat()
+        assert taker.after_placing(stage, before, placed) == taker.text(placed)
+        os.truncate(file.with_name("placed"), LEAST_B - 1)
+        short = file.with_name("placed").stat()
+        assert taker.after_placing(stage, short, short) == ""
+    finally:
+        file.with_name("placed").rename(file)
+        os.close(stage)
+    with mounted("tmpfs", tmp_path, tmp_path / "mounted") as at:
+        make(at / "f")
+        stage = os.open(at, os.O_RDONLY)
+        assert taker.after_placing(stage, at.joinpath("f").stat(), at.joinpath("f").stat()) == ""
+        os.close(stage)

@@ -155,7 +155,7 @@ def linked(rows: Rows, run: Run, file_id: int, **more: Any) -> None:
     request_id = rows.request(file_id, "field", "one")
     hold(rows, run, file_id)
     file = PullFile(request_id, file_id, "acq/a", 10, MD5, verified_status=STATUS)
-    result = PullResult(file, Verdict.PULLED, 1.0, 2.0, method=Method.LINK, **more)
+    result = PullResult(file, Verdict.PULLED, 1.0, 2.0, **{"method": Method.LINK, **more})
     assert pulls.settle(rows.index, run, rows.fact("field"), rows.fact("one"), [result])
 
 
@@ -169,6 +169,12 @@ def test_a_link_gives_both_copies_the_new_status(seen: Rows, run: Run) -> None:
     linked(seen, run, file_id, verified_status=NEW)
     assert known(seen, file_id) == known(seen, file_id, "one") == NEW
     assert seen.state(file_id, "one") == "YY" and read(seen, file_id) != [READ]
+
+
+def test_a_copy_has_a_status_of_its_own(seen: Rows, run: Run) -> None:
+    file_id = kept(seen)
+    linked(seen, run, file_id, method=Method.COPY, verified_status=NEW)
+    assert known(seen, file_id) == STATUS and known(seen, file_id, "one") == NEW
 
 
 def test_an_unread_link_counts_as_read_when_its_source_was(seen: Rows, run: Run) -> None:

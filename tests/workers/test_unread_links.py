@@ -17,6 +17,7 @@ from tests.fixtures.filesystems import mounted
 
 SCRIPT = """
 import hashlib, json, mmap, os, sys, time
+from pathlib import Path
 from alpenhorn.config import Transfer
 from alpenhorn.fs.verified_status import LEAST_B, StatusTaker
 from alpenhorn.io.default import DefaultNode
@@ -40,7 +41,7 @@ def node(id, name):
     root = os.path.join(base, name)
     return DefaultNode(NodeFact(id, name, root, id, "host", None, None, True, False, None, None, None, 0.0, None), {})
 
-def path_of(name): return Path(base, "source/acq", name)
+def path_of(name): return Path(base, "first/acq", name)
 
 def make(name, at=OLD):
     path_of(name).write_bytes(BYTES)
@@ -55,18 +56,22 @@ def known(name):
     await_tick(Path(base))
     return status
 
-def pulled(name, status, *others, verify=False, sha256=None, on_begin=lambda path: None):
+def pulled(
+    name, status, *others, verify=False, sha256=None, on_begin=lambda path: None, method=Method.LINK, mark="", of=None
+):
+    source, target = of or (first, second)
     files = [
         PullFile(n, n, f"acq/{file}", LEAST_B, hashlib.md5(BYTES).hexdigest(), sha256=sha256, verified_status=status)
         for n, file in enumerate((name, *others))
     ]
-    job = PullJob(source.node, target.node, Method.LINK, tuple(files))
-    os.path.lexists(f"/begin {name}")
-    results = pull(job, target, "stage", Transfer(verify_links=verify), Report(on_begin), source)
-    os.path.lexists(f"/end {name}")
-    now = later.text(path_of(name).stat())
-    result = results[0]
-    answers[name] = (result.verdict, result.method, result.unread, result.verified_status == now, result.sha256)
+    job = PullJob(source.node, target.node, method, tuple(files))
+    os.path.lexists(f"/begin {mark or name} {name}")
+    result, *_ = pull(job, target, "stage", Transfer(verify_links=verify), Report(on_begin), source)
+    os.path.lexists(f"/end {mark or name} {name}")
+    placed = Path(target.root, "acq", name)
+    has_status = placed.exists() and result.verified_status == later.text(placed.stat())
+    answers[mark or name] = (result.verdict, result.method, result.unread, has_status, result.sha256)
+    return result
 
 def changed(name, change):
     make(name)
@@ -83,8 +88,7 @@ def meanwhile(name, change):
             change(path_of(name))
     pulled(name, known(name), f"{name}-next", on_begin=on_begin)
 
-from pathlib import Path
-source, target = node(1, "source"), node(2, "target")
+first, second, third = node(1, "first"), node(2, "second"), node(3, "third")
 answers, begun = {}, set()
 
 changed("same", lambda path: None)
@@ -118,9 +122,14 @@ with path_of("mapped").open("r+b") as file, mmap.mmap(file.fileno(), 0) as mappe
     mapped[0] = 0
     pulled("mapped", status)
 
+make("copied")
+status = pulled("copied", "", method=Method.COPY, mark="copy").verified_status
+await_tick(Path(base))
+pulled("copied", status, of=(second, third))
+
 make("again")
 pulled("again", known("again"))
-os.unlink(Path(base, "target/acq/again"))
+os.unlink(Path(base, "second/acq/again"))
 pulled("again", later.text(path_of("again").stat()))
 print(json.dumps(answers))
 """
@@ -143,6 +152,8 @@ CHANGED = READ._replace(verdict="failed")
 
 EXPECTED = {
     "same": UNREAD,
+    "copy": Linked("pulled", "copy", False, True, "", True),
+    "copied": UNREAD,
     "again": UNREAD,
     "sha256": UNREAD._replace(sha256="1a" * 32),
     # A write in the tick of the link would leave all times as they are.
@@ -165,7 +176,7 @@ def linked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Linke
     """Everything that the script has linked."""
     base = tmp_path_factory.mktemp("unread")
     with mounted("ext4", base, base / "disk", 64) as disk:
-        for name in ("source", "target"):
+        for name in ("first", "second", "third"):
             (disk / name / "acq").mkdir(parents=True)
             (disk / name / MARKER).write_text(f"{name}\n")
         log = base / "log"
@@ -189,10 +200,10 @@ def test_every_case_is_expected(linked: dict[str, Linked]) -> None:
 def _read(log: Path) -> set[str]:
     """Return the names of the jobs that have read their first file."""
     found: set[str] = set()
-    now = ""
+    now = name = ""
     for line in log.read_text(errors="replace").splitlines():
-        if mark := re.search(r'"/(begin|end) ([\w-]+)"', line):
-            now = mark[2] if mark[1] == "begin" else ""
-        elif now and re.search(rf"^\d+ +\w*(read|mmap|splice|sendfile|copy)\w*\(.*/source/acq/{now}>", line):
+        if mark := re.search(r'"/(begin|end) ([\w-]+) ([\w-]+)"', line):
+            now, name = (mark[2], mark[3]) if mark[1] == "begin" else ("", "")
+        elif now and re.search(rf"^\d+ +\w*(read|mmap|splice|sendfile|copy)\w*\(.*/acq/{name}>", line):
             found.add(now)
     return found
