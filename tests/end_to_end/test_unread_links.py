@@ -168,6 +168,18 @@ def test_an_older_index_does_not_vouch_for_a_newer_file(links: LinkArchive) -> N
     assert links.linked("one", "two")
 
 
+def test_a_link_that_was_not_recorded_is_read_before_it_counts(links: LinkArchive) -> None:
+    """The run was killed after it had made the link."""
+    archive = links.archive
+    (links.root("two") / "acq").mkdir()
+    (links.root("two") / "acq/f").hardlink_to(links.path)
+    archive.request(links.file_id, "one", "two")
+    archive.sync()
+    assert archive.copy(links.file_id, "two") == "YY" and archive.pending() == 0
+    assert archive.events("good") == [(links.file_id, "two")]
+    assert links.linked("one", "three")  # the status in the index is that before the link
+
+
 def test_archive_nodes_keep_no_statuses_since_nothing_is_linked_there(links: LinkArchive) -> None:
     archive = links.archive
     archive.do("DELETE FROM sync_verified_status")
