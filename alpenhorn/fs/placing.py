@@ -59,10 +59,30 @@ Outcome = OSError | UnsafePath | Occupied | KeptAside | None
 """The outcome for a file: None or KeptAside if it was placed, or else the error."""
 
 
-Looks = Mapping[int, list[os.stat_result]]
-"""Lists that get the statuses of some files before and after they got their names, by number."""
+class StatusAround:
+    """The statuses of a file right before and right after it gets its name; None if it got none.
 
-NO_LOOKS: Looks = {}
+    `expected`: refuse a file that was changed since it had this status; None to take any.
+    """
+
+    __slots__ = ("after", "before", "expected")
+
+    def __init__(self, expected: os.stat_result | None = None) -> None:
+        self.expected = expected
+        self.before: os.stat_result | None = None
+        self.after: os.stat_result | None = None
+
+    def begin(self, before: os.stat_result) -> None:
+        """Raises ESTALE if the file was changed."""
+        if self.expected is not None and before.st_ctime_ns != self.expected.st_ctime_ns:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        self.before = before
+
+
+Around = Mapping[int, StatusAround]
+"""By number: the files of which the statuses are wanted."""
+
+NONE_WANTED: Around = {}
 
 
 class Stage:
@@ -123,26 +143,25 @@ class Stage:
         self,
         moves: Sequence[tuple[str, str, Replacement | None]],
         lock: TreeLock,
-        looks: Looks = NO_LOOKS,
+        around: Around = NONE_WANTED,
     ) -> list[Outcome]:
         """Rename flushed files of the stage to their final paths, and flush the directories.
 
         `moves`: (name in the stage, path below the root, permission to replace a file there).  Missing
-        directories are created.  Holds the tree lock up during the renames.  `looks`: gets the status right before and
-        right after the rename.
+        directories are created.  Holds the tree lock up during the renames.  `around`: gets the statuses.
         """
 
         def move(number: int, directory: int, name: str) -> KeptAside | None:
             source, path, replacement = moves[number]
             kept: KeptAside | None = None
-            if (look := looks.get(number)) is not None:
-                look[:] = [os.stat(source, dir_fd=self.fd, follow_symlinks=False)]
+            if (wanted := around.get(number)) is not None:
+                wanted.begin(os.stat(source, dir_fd=self.fd, follow_symlinks=False))
             if replacement is not None:
                 kept = _replace(source, self.fd, name, directory, path, replacement)
             else:
                 rename_new(source, name, self.fd, directory)
-            if look is not None:
-                look.append(os.stat(name, dir_fd=directory, follow_symlinks=False))
+            if wanted is not None:
+                wanted.after = os.stat(name, dir_fd=directory, follow_symlinks=False)
             return kept
 
         paths = [path for _, path, _ in moves]
@@ -152,27 +171,26 @@ class Stage:
         self,
         links: Sequence[tuple[int, str, Replacement | None]],
         lock: TreeLock,
-        looks: Looks = NO_LOOKS,
+        around: Around = NONE_WANTED,
     ) -> list[Outcome]:
         """Hard link open files of this file system; `links` has descriptors instead of names, otherwise as `place`.
 
-        Links the opened file, whatever its name refers to by now.  `looks`: gets the status right before and right
-        after the link.
+        Links the opened file, whatever its name refers to by now.  `around`: gets the statuses.
         """
 
         def link(number: int, directory: int, name: str) -> KeptAside | None:
             fd, path, replacement = links[number]
             kept: KeptAside | None = None
-            if (look := looks.get(number)) is not None:
-                look[:] = [os.fstat(fd)]
+            if (wanted := around.get(number)) is not None:
+                wanted.begin(os.fstat(fd))
             if replacement is not None:
                 staged = f"link-{number}"
                 os.link(f"/proc/self/fd/{fd}", staged, dst_dir_fd=self.fd)
                 kept = _replace(staged, self.fd, name, directory, path, replacement)
             else:
                 os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=directory)
-            if look is not None:
-                look.append(os.fstat(fd))
+            if wanted is not None:
+                wanted.after = os.fstat(fd)
             return kept
 
         paths = [path for _, path, _ in links]

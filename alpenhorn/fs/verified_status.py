@@ -25,6 +25,7 @@ import os
 from contextlib import suppress
 
 from alpenhorn.fs.abilities import kind_of
+from alpenhorn.fs.placing import StatusAround
 
 LEAST_B = 2**20  # bytes; reading a shorter file costs little more than keeping its status
 CLEARLY_S = 2.0  # seconds; far longer than a tick
@@ -63,28 +64,31 @@ class StatusTaker:
         clear = status.st_ctime_ns <= self._earlier_ns and status.st_ctime_ns % _SECOND
         return self.text(status) if clear else ""
 
-    def after_placing(self, stage: int, before: os.stat_result, after: os.stat_result) -> str:
+    def after_placing(self, stage: int, around: StatusAround) -> str:
         """Return the status of a file that was renamed, after it was verified and flushed in a directory of our own.
 
-        `stage`: a descriptor of that directory; the others as in `after_link`.  "" as in `before_reading`.
+        `stage`: a descriptor of that directory.  "" as in `before_reading`.
         """
-        if before.st_size < LEAST_B or not self._boot or not self._is_suitable(stage, before.st_dev):
+        before = around.before
+        if before is None or before.st_size < LEAST_B or not self._boot:
             return ""
-        return self.after_link(self.text(before), before, after)
+        return self.after_link(self.text(before), around) if self._is_suitable(stage, before.st_dev) else ""
 
-    def after_link(self, known: str, before: os.stat_result, after: os.stat_result) -> str:
+    def after_link(self, known: str, around: StatusAround) -> str:
         """Return the new status of a file that was linked; "" if that would prove nothing.
 
-        `known`: the status with which its bytes were verified, "" for none; `before`, `after`: right before and right
-        after the link.
+        `known`: the status with which its bytes were verified, "" for none.
         """
+        before, after = around.before, around.after
+        if before is None or after is None or self.text(before) != known:
+            return ""
         same = (before.st_ino, before.st_size, before.st_mtime_ns) == (
             after.st_ino,
             after.st_size,
             after.st_mtime_ns,
         )
         clear = after.st_mtime_ns <= self._earlier_ns and after.st_ctime_ns % _SECOND
-        return self.text(after) if same and clear and self.text(before) == known else ""
+        return self.text(after) if same and clear else ""
 
     def _is_suitable(self, fd: int, device: int) -> bool:
         if device not in self._suits:

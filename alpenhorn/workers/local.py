@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import NamedTuple
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs import descriptors
 from alpenhorn.fs.paths import TreeOpener
+from alpenhorn.fs.placing import StatusAround
 from alpenhorn.fs.verified_status import StatusTaker
 from alpenhorn.model.pulls import Method, PullFile
 from alpenhorn.model.tasks import Blame
@@ -124,29 +126,33 @@ def _link_some(
         if verified and not work.flush_each:
             _flush_all(work)
         links: list[tuple[_Verified, int | None]] = []
+        around: dict[int, StatusAround] = {}
         for source in verified:
             # After the flush, which sets the times of a mapped file on some file systems.
             now = os.fstat(source.fd)
             if source.is_same(now):
+                if source.proof:
+                    around[len(links)] = StatusAround(now if source.one.unread else None)
                 links.append((source, work.node.space_used(now)))
             elif source.one.unread:
                 changed.append(source.one.file)
             else:
                 refused.append(source.one.file)  # copying verifies it again
-        looks: dict[int, list[os.stat_result]] = {
-            number: [] for number, (source, _) in enumerate(links) if source.proof
-        }
         outcomes = work.stage.link(
             [(source.fd, source.one.file.path, work.names.replaces(source.one.file)) for source, _ in links],
             work.lock,
-            looks,
+            around,
         )
         for number, ((source, space_b), outcome) in enumerate(zip(links, outcomes, strict=True)):
-            if isinstance(outcome, OSError) and outcome.errno in link.REFUSED:
+            why = outcome.errno if isinstance(outcome, OSError) else None
+            if why == errno.ESTALE and source.one.unread:
+                changed.append(source.one.file)
+                continue
+            if why in link.REFUSED:
                 refused.append(source.one.file)
                 continue
-            if statuses is not None and len(look := looks.get(number, [])) == 2:
-                source.one.verified_status = statuses.after_link(source.proof, *look)
+            if statuses is not None and number in around:
+                source.one.verified_status = statuses.after_link(source.proof, around[number])
             work.record_placed(source.one, outcome, space_b)
     finally:
         for source in verified:

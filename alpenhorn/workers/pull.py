@@ -16,6 +16,7 @@ from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.extensions.registry import node_io, remote_io
 from alpenhorn.fs.flushing import FEW
 from alpenhorn.fs.paths import check_relative
+from alpenhorn.fs.placing import StatusAround
 from alpenhorn.fs.verified_status import LEAST_B, StatusTaker
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.kinds import load
@@ -197,11 +198,13 @@ def _place(work: PullState) -> None:
         statuses = None
         if not (work.transfer.verify_links or work.job.node.archive):
             statuses = StatusTaker(work.began)
-        looks: dict[int, list[os.stat_result]] = {
-            number: [] for number, one in enumerate(arrived) if statuses and one.file.size_b >= LEAST_B
+        around = {
+            number: StatusAround()
+            for number, one in enumerate(arrived)
+            if statuses is not None and one.file.size_b >= LEAST_B
         }
         outcomes = work.stage.place(
-            [(one.name, one.file.path, work.names.replaces(one.file)) for one in arrived], work.lock, looks
+            [(one.name, one.file.path, work.names.replaces(one.file)) for one in arrived], work.lock, around
         )
     except Stopped:  # while waiting for the tree lock; the files will be pulled again
         return
@@ -210,8 +213,8 @@ def _place(work: PullState) -> None:
             work.record_placed(one, error, None)
         return
     for number, (one, outcome, space_b) in enumerate(zip(arrived, outcomes, spaces, strict=True)):
-        if statuses is not None and len(look := looks.get(number, [])) == 2:
-            one.verified_status = statuses.after_placing(work.stage.fd, *look)
+        if statuses is not None and number in around:
+            one.verified_status = statuses.after_placing(work.stage.fd, around[number])
         work.record_placed(one, outcome, space_b)
 
 

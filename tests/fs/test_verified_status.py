@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from alpenhorn.fs.placing import StatusAround
 from alpenhorn.fs.verified_status import LEAST_B, StatusTaker
 from tests.fixtures.filesystems import mounted
 
@@ -151,7 +152,14 @@ def linked(path: Path, *, between: Callable[[], object] = lambda: None, began: f
     path.with_name("second").hardlink_to(path)
     after = path.stat()
     path.with_name("second").unlink()
-    return taker.after_link(known, before, after)
+    return taker.after_link(known, around(before, after))
+
+
+def around(before: os.stat_result, after: os.stat_result) -> StatusAround:
+    statuses = StatusAround()
+    statuses.begin(before)
+    statuses.after = after
+    return statuses
 
 
 def test_a_link_gives_a_new_status(file: Path) -> None:
@@ -178,8 +186,9 @@ def test_the_file_that_is_linked_must_be_the_verified_one(file: Path) -> None:
     overwrite(file)
     now = file.stat()
     taker = StatusTaker(time.time() + LATER)
-    assert taker.after_link(known, now, now) == "" and taker.after_link("", now, now) == ""
-    assert taker.after_link(taker.text(now), now, now) == taker.text(now)
+    assert taker.after_link(known, around(now, now)) == "" and taker.after_link("", around(now, now)) == ""
+    assert taker.after_link(taker.text(now), around(now, now)) == taker.text(now)
+    assert taker.after_link(taker.text(now), StatusAround()) == ""  # it was not linked
 
 
 def test_a_file_that_was_placed_has_a_status(file: Path, tmp_path: Path) -> None:
@@ -189,15 +198,16 @@ def test_a_file_that_was_placed_has_a_status(file: Path, tmp_path: Path) -> None
         before = file.stat()
         file.rename(file.with_name("placed"))
         placed = file.with_name("placed").stat()
-        assert taker.after_placing(stage, before, placed) == taker.text(placed)
+        assert taker.after_placing(stage, around(before, placed)) == taker.text(placed)
         os.truncate(file.with_name("placed"), LEAST_B - 1)
         short = file.with_name("placed").stat()
-        assert taker.after_placing(stage, short, short) == ""
+        assert taker.after_placing(stage, around(short, short)) == ""
     finally:
         file.with_name("placed").rename(file)
         os.close(stage)
     with mounted("tmpfs", tmp_path, tmp_path / "mounted") as at:
         make(at / "f")
         stage = os.open(at, os.O_RDONLY)
-        assert taker.after_placing(stage, at.joinpath("f").stat(), at.joinpath("f").stat()) == ""
+        there = at.joinpath("f").stat()
+        assert taker.after_placing(stage, around(there, there)) == ""
         os.close(stage)

@@ -17,9 +17,11 @@ from tests.fixtures.filesystems import mounted
 
 SCRIPT = """
 import hashlib, json, mmap, os, sys, time
+from contextlib import ExitStack
 from pathlib import Path
 from alpenhorn.config import Transfer
 from alpenhorn.fs.verified_status import LEAST_B, StatusTaker
+from alpenhorn.fs.tree_lock import TreeLock
 from alpenhorn.io.default import DefaultNode
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import Method, PullFile, PullJob
@@ -31,8 +33,8 @@ base = sys.argv[1]
 later = StatusTaker(time.time() + 60)
 
 class Report:
-    def __init__(self, on_begin): self.on_begin = on_begin
-    def stopping(self): return False
+    def __init__(self, on_begin, on_ask=lambda: None): self.on_begin, self.on_ask = on_begin, on_ask
+    def stopping(self): self.on_ask()
     def begin(self, path): self.on_begin(path)
     def fail(self): pass
     def progress(self, files, bytes): pass
@@ -57,7 +59,8 @@ def known(name):
     return status
 
 def pulled(
-    name, status, *others, verify=False, sha256=None, on_begin=lambda path: None, method=Method.LINK, mark="", of=None
+    name, status, *others, verify=False, sha256=None, on_begin=lambda path: None, method=Method.LINK, mark="", of=None,
+    on_ask=lambda: None,
 ):
     source, target = of or (first, second)
     files = [
@@ -66,7 +69,7 @@ def pulled(
     ]
     job = PullJob(source.node, target.node, method, tuple(files))
     os.path.lexists(f"/begin {mark or name} {name}")
-    result, *_ = pull(job, target, "stage", Transfer(verify_links=verify), Report(on_begin), source)
+    result, *_ = pull(job, target, "stage", Transfer(verify_links=verify), Report(on_begin, on_ask), source)
     os.path.lexists(f"/end {mark or name} {name}")
     placed = Path(target.root, "acq", name)
     has_status = placed.exists() and result.verified_status == later.text(placed.stat())
@@ -98,6 +101,25 @@ changed("linked", link)
 changed("chmod", lambda path: path.chmod(0o600))
 meanwhile("overwritten-meanwhile", overwrite)
 meanwhile("linked-meanwhile", link)
+
+# Change a file while the worker waits for the tree lock to link it.
+def while_waiting(name, change):
+    make(name)
+    status, asked = known(name), []
+    lock = TreeLock(second.root, 60.0, lambda: False)
+    with ExitStack() as held:
+        held.enter_context(lock.down())
+        def on_ask():
+            asked.append(1)
+            if len(asked) == 2:  # the first time is before the file
+                change(path_of(name))
+                held.close()
+        pulled(name, status, on_ask=on_ask)
+    assert len(asked) >= 2
+    lock.close()
+
+while_waiting("overwritten-while-waiting", overwrite)
+while_waiting("linked-while-waiting", link)
 
 make("unknown")
 pulled("unknown", "")
@@ -165,6 +187,8 @@ EXPECTED = {
     "linked": READ,
     "chmod": READ,
     "linked-meanwhile": READ,
+    "overwritten-while-waiting": CHANGED,
+    "linked-while-waiting": READ,
     "unknown": READ,
     "restarted": READ,
     "verify": READ,
