@@ -36,7 +36,7 @@ def keep(index: Index, node_id: int, verified: Sequence[VerifiedFile]) -> None:
     if medium is not None:
         index.executemany(
             index.upsert("sync_verified_status", COLUMNS, ("node_id", "file_id"), COLUMNS[2:]),
-            [(one.file_id, node_id, medium, *one[1:]) for one in verified],
+            [(one.file_id, node_id, medium, *one[1:]) for one in sorted(verified)],
         )
 
 
