@@ -28,7 +28,8 @@ URL_VARIABLE = "ALPENHORN_DATABASE_URL"
 class Database(NamedTuple):
     """Section [database].
 
-    `url`: sqlite:////absolute/path or mysql://user@host/name.  `password_file`: a file with only a password.
+    `url`: sqlite:////absolute/path or mysql://user@host/name; "" with `extension`, the name of a connector of an
+    installed package, which connects to the index instead.  `password_file`: a file with only a password.
     `ssl_mode`: one of SSL_MODES, or "" to derive it from the others (`tls`).  `read_default_file`,
     `read_default_group`: an option file of MariaDB's clients, such as ~/.my.cnf, and a group in it.
     `backup_within`: age in seconds at which the newest backup counts as old.  `backup_dir`: the directory for
@@ -45,11 +46,19 @@ class Database(NamedTuple):
     read_default_group: str = ""
     backup_within: float = 7 * 86_400.0
     backup_dir: Path | None = None
+    extension: str = ""
 
     @property
     def credentials(self) -> bool:
         """Whether the password, or a replacement for it, is configured outside of the URL."""
         return bool(self.password_file or self.ssl_cert or self.read_default_file or self.read_default_group)
+
+    @property
+    def shown(self) -> str:
+        """The URL without its password, or the extension."""
+        return (
+            f"extension {self.extension}" if self.extension else address.printable(self.url, self.credentials)
+        )
 
     @property
     def tls(self) -> str:
@@ -227,8 +236,11 @@ def _load(paths: Iterable[tuple[Path, str]], environ: Mapping[str, str]) -> Conf
             " expected 2 or more, unless allow_single_copy = true is set"
         )
     _pair_of_certificate_and_key(values["database"], origin, faults)
-    embedded = ("database", "url") not in origin
-    if embedded:
+    _one_way_to_connect(values["database"], origin, faults)
+    embedded = ("database", "url") not in origin and ("database", "extension") not in origin
+    if not embedded:
+        values["database"].setdefault("url", "")
+    else:
         values["database"]["url"] = _embedded_url(environ, faults)
     if faults:
         raise ConfigError(*faults)
@@ -254,6 +266,18 @@ def _pair_of_certificate_and_key(
     for one, other in (("ssl_cert", "ssl_key"), ("ssl_key", "ssl_cert")):
         if one in database and other not in database:
             faults.append(f"{origin['database', one]}: database.{one}: expected database.{other} as well")
+
+
+def _one_way_to_connect(
+    database: Mapping[str, Any], origin: Mapping[tuple[str, str], str], faults: list[str]
+) -> None:
+    if "extension" in database:
+        at = f"database.extension in {origin['database', 'extension']}"
+        faults += [
+            f"{origin['database', key]}: database.{key}: not used with {at}; remove one of them"
+            for key in database
+            if key not in ("extension", "backup_within", "backup_dir")
+        ]
 
 
 def search_path(explicit: Path | None, environ: Mapping[str, str]) -> list[tuple[Path, str]]:
@@ -587,6 +611,7 @@ _PATH = ValueKind("an absolute path, or one that starts with ~/", _read_path)
 KEYS: dict[str, dict[str, ValueKind]] = {
     "database": {
         "url": ValueKind(address.EXPECTED, _read_url),
+        "extension": _TEXT,
         "password_file": _PATH,
         "ssl_ca": _PATH,
         "ssl_cert": _PATH,

@@ -714,6 +714,8 @@ class Code(_Codes):
     """Detectors of packages hung or crashed on several files."""
     DETECTOR_UNUSABLE = "detector-unusable", "the import detector {detector} of {origin}: {why}"
     """An installed package cannot be loaded."""
+    DETECTOR_FACTS_FAILED = "detector-facts-failed", "its facts could not be read from the index: {why}"
+    """The function of a package that reads facts for its import detector raised an exception."""
     DETECTOR_FAILED = "detector-failed", "the import detector {detector} failed: {why}"
     """An installed package raised an exception."""
     DETECTOR_GAVE_WRONG_ANSWER = (
@@ -1381,6 +1383,11 @@ class Code(_Codes):
         "the index {path} is on a network file system ({kind}), where SQLite's locks may not hold",
     )
     """Two hosts that write at the same time may damage it."""
+    INDEX_WITHOUT_READ_TIMEOUT = (
+        "index-without-read-timeout",
+        "the connection of the extension {extension} has no read time-out: a server that does not answer blocks runs",
+    )
+    """alpenhorn cannot limit the time that the driver of a package waits."""
     THIS_HOST_NOT_IN_INDEX = "this-host-not-in-index", "{detail}"
     """Runs on this host do nothing."""
     HOST_WITHOUT_ACTIVE_NODE = (
@@ -1565,11 +1572,23 @@ class Code(_Codes):
     PLUGIN_NOT_LOADED = "plugin-not-loaded", "it cannot be loaded: {why}"
     """An installed package fails when it is imported."""
     PLUGIN_NOT_CALLABLE = "plugin-not-callable", "it is {kind}, and cannot be called"
-    """An import detector must be callable."""
+    """An import detector, and a function that reads its facts, must be callable."""
+    PLUGIN_HAS_WRONG_ARGUMENTS = (
+        "plugin-has-wrong-arguments",
+        "it requires {count} arguments; expected (path, node) or (path, node, index)",
+    )
+    """An import detector cannot be called."""
+    PLUGIN_FACTS_OF_NO_DETECTOR = (
+        "plugin-facts-of-no-detector",
+        "no import detector has this name, so it is not called",
+    )
+    """The facts for an import detector need an entry point with the name of the detector."""
     PLUGIN_NOT_A_STORAGE_CLASS = "plugin-not-a-storage-class", "{detail}"
     """The entry point does not name a storage class."""
     PLUGIN_COMPONENT_UNUSABLE = "plugin-component-unusable", "{detail}"
     """The tables of an installed package cannot be used on this index."""
+    PLUGIN_CONNECTOR_UNUSABLE = "plugin-connector-unusable", "{detail}"
+    """The entry point does not name a connector to the index."""
 
     # --- storage, programs and runs
 

@@ -73,7 +73,7 @@ class App:
         Raises ConfigError, also instead of creating the default index where the alpenhorn daemon is configured;
         IndexUnusable.
         """
-        from alpenhorn.index.connection import Index  # 35 ms, which help and --version do not need
+        from alpenhorn.coordinator.opening import open_index  # 35 ms, which help and --version do not need
 
         if create and self.config.embedded:
             # Only a command that may create an index.
@@ -82,7 +82,7 @@ class App:
 
             if not os.path.exists(sqlite_path(self.config.database.url) or ""):
                 refuse_new_index(os.environ)
-        index = Index.configured(self.config.database, create=create)
+        index = open_index(self.config.database, create=create)
         self._opened.append(index)
         return index
 

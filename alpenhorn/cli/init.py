@@ -213,12 +213,18 @@ class _Setup:
         new: dict[str, dict[str, str]] = {"database": {}, "sync": {}}
         if asked.url is not None and asked.url != config.database.url:
             if not config.embedded:
+                place = found["database", "extension" if config.database.extension else "url"]
                 raise Refused(
-                    f"another index is configured in {found['database', 'url'].origin}; {UNCHANGED}; leave out --index,"
+                    f"another index is configured in {place.origin}; {UNCHANGED}; leave out --index,"
                     " or change the configuration (see: alpenhorn config show)"
                 )
             new["database"]["url"] = asked.url
         if asked.password_file is not None and asked.password_file != config.database.password_file:
+            if config.database.extension:
+                raise Refused(
+                    f"the extension {config.database.extension} connects to the index; {UNCHANGED}; leave out"
+                    " --password-file"
+                )
             if ("database", "password_file") in found:
                 raise Refused(
                     f"another password file is configured; {UNCHANGED}; leave out --password-file, or change the"

@@ -14,6 +14,7 @@ from alpenhorn.coordinator import plugins
 from alpenhorn.coordinator.context import Context
 from alpenhorn.errors import IndexUnusable
 from alpenhorn.extensions import points
+from alpenhorn.extensions.detectors import required_arguments
 from alpenhorn.extensions.points import exception_text
 from alpenhorn.model.imports import Detected, ImportedFile
 from alpenhorn.model.nodes import NodeFact
@@ -54,7 +55,11 @@ class Callbacks:
         try:
             # What a failed callback has written is rolled back.
             with index.transaction():
-                pickle.loads(callback)(imported, index)
+                function = pickle.loads(callback)
+                if required_arguments(function) == 3:
+                    function(imported, index, self.node)
+                else:
+                    function(imported, index)
         except KeyboardInterrupt:
             raise
         except BaseException as error:

@@ -8,7 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from alpenhorn.coordinator.context import Context
-from alpenhorn.model.imports import Detected, DetectJob, KnownFile
+from alpenhorn.model.imports import Detected, DetectJob, DetectorFacts, KnownFile
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.searches import FoundFile, SearchJob, SearchOutcome
 from alpenhorn.model.tasks import Done, Fate, Task
@@ -21,11 +21,12 @@ from alpenhorn.plan.imports import (
     name_files,
     name_known,
     name_top,
+    possible_acqs,
     possible_names,
     without_ignored,
 )
 from alpenhorn.reasons import Code, Reason
-from alpenhorn.scan.imports import known
+from alpenhorn.scan.imports import existing_acqs, known
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.callbacks import Callbacks
@@ -91,6 +92,12 @@ class Naming:
 
         return Callbacks(self.context, self.node)
 
+    @cached_property
+    def facts(self) -> tuple[DetectorFacts, ...]:
+        from alpenhorn.coordinator.detector_facts import detector_facts  # only for detectors
+
+        return detector_facts(self.context.index)
+
     def begin(self, job: SearchJob, outcome: SearchOutcome) -> Listing:
         """Begin to name the files of a listing; all are named when its `open` is 0."""
         listing = Listing(job, outcome)
@@ -141,7 +148,9 @@ class Naming:
             self._undecided(job, done.why)
         else:
             self._alone += reversed(
-                detect_tasks(self.node, self.number, job.listing, self.settle, job.files, most=1)
+                detect_tasks(
+                    self.node, self.number, job.listing, self.settle, job.files, job.acqs, job.facts, most=1
+                )
             )
         if self._hung >= MOST_HUNG:
             for task in (*self._alone, *self._tasks):
@@ -166,7 +175,8 @@ class Naming:
         listing.open = len(files)
         self.waiting += len(files)
         self._listings[number] = listing
-        self._tasks += detect_tasks(self.node, self.number, number, self.settle, files)
+        acqs = existing_acqs(self.context.index, possible_acqs(files))
+        self._tasks += detect_tasks(self.node, self.number, number, self.settle, files, acqs, self.facts)
 
     def _answered(self, job: DetectJob, results: tuple[Detected, ...]) -> None:
         listing = self._listings[job.listing]

@@ -1,13 +1,15 @@
-"""Components of installed packages, of all three kinds: for `alpenhorn plugins`, `db init`, and callbacks."""
+"""Components of installed packages, of all kinds: for `alpenhorn plugins`, `db init`, callbacks, and the connection."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from alpenhorn.errors import AlpenhornError
 from alpenhorn.extensions import detectors, points, registry
 from alpenhorn.extensions.points import Plugin
 from alpenhorn.index import components
+from alpenhorn.index import connector as connectors
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.index.components import Component
 from alpenhorn.index.connection import Index
@@ -28,9 +30,33 @@ def _fault(found: Any) -> Why:
     return Code.PLUGIN_COMPONENT_UNUSABLE(detail=fault) if fault else ""
 
 
+def connector(name: str) -> tuple[Plugin | None, list[str]]:
+    """Return the connector to the index with that name, loaded if possible, None if there is none; and all names."""
+    known = sorted({one.name for one in points.offered(points.DATABASE)})
+    return points.named(points.DATABASE, name, _connector_fault), known
+
+
+def _connector_fault(found: Any) -> Why:
+    fault = connectors.fault(found)
+    return Code.PLUGIN_CONNECTOR_UNUSABLE(detail=fault) if fault else ""
+
+
+def _facts() -> Iterator[Plugin]:
+    names = {one.name for one in points.offered(points.IMPORT_DETECT)}
+    for one in points.plugins(points.IMPORT_FACTS, detectors.not_callable):
+        lost = not one.error and one.name not in names
+        yield one._replace(loaded=None, error=Code.PLUGIN_FACTS_OF_NO_DETECTOR()) if lost else one
+
+
 def everything() -> list[Plugin]:
     """Return everything that installed packages provide, loaded as far as possible."""
-    return [*registry.storage_classes(), *detectors.detectors(), *offered_components()]
+    return [
+        *registry.storage_classes(),
+        *(one.plugin for one in detectors.detectors()),
+        *_facts(),
+        *offered_components(),
+        *points.plugins(points.DATABASE, _connector_fault),
+    ]
 
 
 def on_index(index: Index, plugin: Plugin) -> Plugin:

@@ -73,7 +73,7 @@ def _origin(config: Config, section: str, key: str) -> Path | None:
 
 
 def _password(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
-    if address.sqlite_path(config.database.url) is not None:
+    if config.database.extension or address.sqlite_path(config.database.url) is not None:
         return
     yield from _client(config.database)
     file = config.database.password_file

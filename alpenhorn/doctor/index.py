@@ -11,6 +11,7 @@ import psutil
 
 from alpenhorn.address import sqlite_path
 from alpenhorn.config import Config, refuse_new_index
+from alpenhorn.coordinator.opening import open_index
 from alpenhorn.coordinator.policies import disagreement
 from alpenhorn.errors import CommandFailed, CommandTimedOut, IndexUnusable
 from alpenhorn.fs.command import run
@@ -54,9 +55,9 @@ def index(config: Config, environ: Mapping[str, str]) -> Generator[Finding, None
                 "set [database] url, or create the default one: alpenhorn db init",
             )
             return None
-    else:
+    elif not config.database.extension:
         yield _driver()
-    opened = Index.configured(config.database)
+    opened = open_index(config.database)
     try:
         with opened.impatient():
             return (yield from _look(opened, config))
@@ -67,6 +68,10 @@ def index(config: Config, environ: Mapping[str, str]) -> Generator[Finding, None
 def _look(index: Index, config: Config) -> Generator[Finding, None, scan.HostFacts]:
     host = config.sync.host
     yield Finding(Level.PASS, f"the index {index.url} can be reached")
+    if config.database.extension:
+        yield from _lent(index)
+        if index.file is not None:
+            yield from _file_system(index.file)
     require_current(index)
     versions = ", ".join(f"{component} {version}" for component, version in VERSIONS.items())
     yield Finding(Level.PASS, f"the tables of the index are current: {versions}")
@@ -81,6 +86,17 @@ def _look(index: Index, config: Config) -> Generator[Finding, None, scan.HostFac
         yield Finding(Level.WARN, why)
     yield from backup(facts.backups, config.database.backup_within)
     return facts
+
+
+def _lent(index: Index) -> Iterator[Finding]:
+    """Check the connection that a package makes."""
+    yield Finding(Level.PASS, f"{index.db.lender.package} connects to the index")
+    if index.db.waits_for_ever:
+        yield Finding(
+            Level.WARN,
+            Code.INDEX_WITHOUT_READ_TIMEOUT(extension=index.db.lender.name),
+            "pass read_timeout=300 to the MySQLDatabase of the package",
+        )
 
 
 def _driver() -> Finding:

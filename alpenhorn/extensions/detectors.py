@@ -3,32 +3,44 @@
 A package offers each as an entry point in the group `alpenhorn.import_detect`, a callable
 
     detect(path: str, node: NodeView) -> str | tuple[str, Callback] | None
+    detect(path: str, node: NodeView, index: IndexView) -> str | tuple[str, Callback] | None
 
 `path` is that of a file, relative to the node's root.  None declines the file.  Otherwise it returns the
 acquisition's name, which must be a directory part of the path, since `acquisition/file` is the path on every
 other node; and, optionally, a callback for when the file is in the index,
 
     callback(imported: ImportedFile, index: Index) -> None
+    callback(imported: ImportedFile, index: Index, node: NodeFact) -> None
 
 which must pickle (a function of a module, or a functools.partial of one), and is called in another process.
 Workers call the detectors in the order of their names until one does not decline.
+
+The third argument is passed if there is a third parameter without a default.
+
+Workers have no connection to the index.  What a detector needs of it is read before by a function of the package, an
+entry point of the detector's name in the group `alpenhorn.import_facts`,
+
+    facts(index: Index) -> Any
+
+It is called once for each search, in the main process.  The value, which must pickle, is `IndexView.facts`.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from alpenhorn.extensions.points import IMPORT_DETECT, Plugin, exception_text, offered, plugins
 from alpenhorn.io.base import Node
-from alpenhorn.model.imports import Detected, ImportedFile
+from alpenhorn.model.imports import Detected, DetectorFacts
 from alpenhorn.model.searches import FoundFile
 from alpenhorn.reasons import Code, Why
 
-Callback = Callable[[ImportedFile, Any], None]
+Callback = Callable[..., None]
 
 
 class NodeView:
@@ -66,6 +78,45 @@ class NodeView:
         return os.fdopen(self._node.open(path), "rb")
 
 
+class Knowledge:
+    """What the detectors may know of the index for the files of one job; see `DetectJob`."""
+
+    def __init__(self, acqs: frozenset[str], facts: Iterable[DetectorFacts]) -> None:
+        self.acqs = acqs
+        self.errors = {one.detector: one.error for one in facts if one.error}
+        self._pickled = {one.detector: one.value for one in facts if not one.error}
+        self._facts: dict[str, Any] = {}
+
+    def facts(self, detector: str) -> Any:
+        """Return what was read for a detector, None if its package reads nothing.  Raises what unpickling raises."""
+        if detector not in self._facts:
+            self._facts[detector] = (
+                pickle.loads(self._pickled[detector]) if detector in self._pickled else None
+            )
+        return self._facts[detector]
+
+
+class IndexView:
+    """What a detector may know of the index, as it was when the file was found.
+
+    `facts`: the value of the function of the same name in the group `alpenhorn.import_facts`; None without one.
+    """
+
+    def __init__(self, path: str, acqs: frozenset[str], facts: Any) -> None:
+        self.facts = facts
+        self._path = path
+        self._acqs = acqs
+
+    def is_new_acq(self, acq: str) -> bool:
+        """Return whether the index lacks this acquisition of the file.
+
+        Raises ValueError if it is not a directory part of the file's path, since others were not looked up.
+        """
+        if not acq or not self._path.startswith(f"{acq}/"):
+            raise ValueError(f"{acq!r} is not the start of the path {self._path}")
+        return acq not in self._acqs
+
+
 def installed() -> tuple[str, ...]:
     """Return the installed detectors, without loading any: `name of package version`."""
     return tuple(
@@ -74,26 +125,45 @@ def installed() -> tuple[str, ...]:
     )
 
 
+class Detector(NamedTuple):
+    """A detector, loaded if possible.  `takes_index`: it has a third parameter."""
+
+    plugin: Plugin
+    takes_index: bool
+
+
 @cache
-def detectors() -> tuple[Plugin, ...]:
-    """Return all detectors by name, loaded if possible."""
-    return tuple(plugins(IMPORT_DETECT, _fault))
+def detectors() -> tuple[Detector, ...]:
+    """Return all detectors by name."""
+    return tuple(Detector(one, required_arguments(one.loaded) == 3) for one in plugins(IMPORT_DETECT, _fault))
 
 
-def ask(found: FoundFile, view: NodeView) -> Detected:
+def required_arguments(function: Any) -> int:
+    """Return the number of positional parameters without a default; 0 if that is not known."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except Exception:  # a package may define any signature
+        return 0
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(one.kind in kinds and one.default is one.empty for one in parameters)
+
+
+def ask(found: FoundFile, view: NodeView, knowledge: Knowledge) -> Detected:
     """Call the detectors in turn until one claims the file or fails.
 
-    A detector that cannot be loaded is reported only if no other claims the file.
+    A detector that cannot be loaded, or whose facts could not be read, is reported only if no other claims the file.
     """
     unusable: Why = ""
-    for plugin in detectors():
-        if plugin.loaded is None:
-            unusable = unusable or Code.DETECTOR_UNUSABLE(
-                detector=plugin.name, origin=plugin.origin, why=plugin.error
-            )
+    for plugin, takes_index in detectors():
+        if why := plugin.error or knowledge.errors.get(plugin.name, ""):
+            unusable = unusable or Code.DETECTOR_UNUSABLE(detector=plugin.name, origin=plugin.origin, why=why)
             continue
         try:
-            answer = plugin.loaded(found.path, view)
+            if takes_index:
+                index = IndexView(found.path, knowledge.acqs, knowledge.facts(plugin.name))
+                answer = plugin.loaded(found.path, view, index)
+            else:
+                answer = plugin.loaded(found.path, view)
             if answer is not None:
                 return _detected(found, plugin, answer)
         except (
@@ -115,4 +185,12 @@ def _detected(found: FoundFile, plugin: Plugin, answer: Any) -> Detected:
 
 
 def _fault(found: Any) -> Why:
+    required = required_arguments(found)
+    if required > 3:
+        return Code.PLUGIN_HAS_WRONG_ARGUMENTS(count=required)
+    return not_callable(found)
+
+
+def not_callable(found: Any) -> Why:
+    """Return why an object cannot be called; "" if it can."""
     return "" if callable(found) else Code.PLUGIN_NOT_CALLABLE(kind=type(found).__name__)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 IO = "alpenhorn.io"
 IMPORT_DETECT = "alpenhorn.import_detect"
+IMPORT_FACTS = "alpenhorn.import_facts"
 INDEX = "alpenhorn.index"
+DATABASE = "alpenhorn.database"
 
 
 class Plugin(NamedTuple):

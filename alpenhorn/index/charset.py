@@ -12,7 +12,7 @@ from alpenhorn.errors import Refused
 from alpenhorn.reasons import Code
 
 if TYPE_CHECKING:
-    from alpenhorn.index.mariadb import MariaDB
+    from alpenhorn.index.mariadb import ServerErrors
 
 # The columns of names and paths.
 NAMES = (
@@ -53,7 +53,7 @@ def explained(where: str, code: object, text: str) -> CannotHold | None:
     return CannotHold(wrong) if code in UNSTORABLE and "string" in text else None
 
 
-def narrow(db: MariaDB) -> tuple[str, ...]:
+def narrow(db: ServerErrors) -> tuple[str, ...]:
     """Return the character sets of the columns of names, without ALL."""
     where = " OR ".join(["(table_name = %s AND column_name = %s)"] * len(NAMES))
     rows = db.execute_sql(
@@ -64,7 +64,7 @@ def narrow(db: MariaDB) -> tuple[str, ...]:
     return tuple(sorted(name for (name,) in rows if name not in (None, ALL)))
 
 
-def narrow_tables(db: MariaDB, tables: Iterable[str]) -> list[tuple[str, str]]:
+def narrow_tables(db: ServerErrors, tables: Iterable[str]) -> list[tuple[str, str]]:
     """Return (table, its character sets) of the tables that have text columns in another character set than ALL."""
     wanted = tuple(tables)
     rows = db.execute_sql(
@@ -76,7 +76,7 @@ def narrow_tables(db: MariaDB, tables: Iterable[str]) -> list[tuple[str, str]]:
     return [(table, sets) for table, sets in rows]
 
 
-def cannot_hold(db: MariaDB, sets: Iterable[str], texts: Iterable[str]) -> frozenset[str]:
+def cannot_hold(db: ServerErrors, sets: Iterable[str], texts: Iterable[str]) -> frozenset[str]:
     """Return the texts with a character that one of the character sets lacks; the server decides."""
     found: set[str] = set()
     wanted = [text for text in dict.fromkeys(texts) if not text.isascii()]

@@ -39,8 +39,12 @@ LOOK_EVERY = 0.2
 LONG_PAUSE = 0.4  # seconds between attempts; shorter ones are due to other sessions, and not worth a message
 
 
+class _Undone(Exception):
+    """Ends a transaction without a commit."""
+
+
 class Index:
-    """An open index.  `url`: the URL of the configuration, without its password.
+    """An open index.  `url`: the URL of the configuration, without its password; or how messages name it otherwise.
 
     `patience`: seconds to wait for a lost index; the wait continues while `hold_on` returns true, because giving up
     would lose results.  `stopping`: limits the wait to a few seconds once it returns true.  `on_wait`: called again and
@@ -65,7 +69,14 @@ class Index:
         `create`: create a missing SQLite file and its directory; a MariaDB database must exist.
         Raises IndexUnusable.
         """
-        db, shown = database_for(wanted, create)
+        return cls.over(*database_for(wanted, create))
+
+    @classmethod
+    def over(cls, db: Any, shown: str) -> Index:
+        """Connect a database, and bind the models of `alpenhorn.index.tables` to it.
+
+        `shown`: what messages have after "index".  Raises IndexUnusable.
+        """
         with db.explained():
             db.connect()
         database.initialize(db)
@@ -97,6 +108,11 @@ class Index:
         return dialect
 
     @property
+    def file(self) -> Path | None:
+        """The SQLite file; None for an index on a server."""
+        return Path(self.db.path) if self.dialect.in_a_file else None
+
+    @property
     def galera(self) -> bool:
         """Whether the server belongs to a Galera cluster, in which locks are local to one server."""
         self.db.connect(reuse_if_open=True)
@@ -115,6 +131,14 @@ class Index:
         begin = self.dialect.begin
         with self.db.atomic() if begin is None else self.db.atomic(begin):
             yield
+
+    def look(self, work: Callable[[], T]) -> T:
+        """Run `work` in a transaction that is undone: nothing that it writes is kept."""
+        found: list[T] = []
+        with suppress(_Undone), self.db.atomic():
+            found.append(work())
+            raise _Undone
+        return found[0]
 
     def retry(self, work: Callable[[], T]) -> T:
         """Run `work` in one transaction; start again in a new session if the session was lost or met a lock.
@@ -305,7 +329,7 @@ class Index:
     def close(self) -> None:
         """Close the connection for good."""
         _open.discard(self)
-        self.db.drop()
+        self.db.finish()
 
 
 _open: weakref.WeakSet[Index] = weakref.WeakSet()

@@ -333,10 +333,7 @@ def _table(index: Index, table: str) -> Iterator[str]:
 
 def _rows(index: Index, sql: str) -> Iterator[str | None]:
     """Yield the values of a one-column result, fetched from the server in small batches."""
-    from MySQLdb.cursors import SSCursor  # an extra
-
-    connection: Any = index.db.connection()
-    with index.db.explained(), pw.__exception_wrapper__, connection.cursor(SSCursor) as cursor:  # type: ignore[attr-defined]
+    with index.db.explained(), pw.__exception_wrapper__, index.db.unbuffered() as cursor:  # type: ignore[attr-defined]
         cursor.execute(sql)
         while batch := cursor.fetchmany(ROWS):
             for (row,) in batch:

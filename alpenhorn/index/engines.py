@@ -26,6 +26,9 @@ from alpenhorn.reasons import Reason
 database = pw.DatabaseProxy()
 
 SQLITE_BUSY_TIMEOUT = 30.0
+# Every commit is flushed.  Foreign keys are not enforced, as in the alpenhorn daemon: an index with dangling rows must
+# stay editable.
+SQLITE_SAFE = (("synchronous", "FULL"), ("foreign_keys", "OFF"))
 
 
 class IndexInterrupted(IndexUnusable):
@@ -110,32 +113,79 @@ class Explained:
         except pw.PeeweeException:
             self.dispose()  # type: ignore[attr-defined]
 
+    def finish(self) -> None:
+        """Close the connection for good."""
+        self.drop()
 
-class _Sqlite(Explained, pw.SqliteDatabase):
-    """An SQLite file in WAL mode; every commit is flushed.
 
-    Foreign keys are not enforced, as in the alpenhorn daemon: an index with dangling rows must stay editable.
-    """
+class SqliteErrors(Explained):
+    """Mixin that explains errors of an SQLite file.  `setting`: where the path of the file is configured."""
 
     dialect = SQLITE
+    path: Path
+    setting = "[database] url"
+    odd: dict[Reason, None]  # rows with values of the wrong type, each once
+
+    def explain_fetching(self, error: Exception) -> IndexUnusable:
+        return self.explain(error) or IndexUnusable(
+            f"{self.where}: cannot be read: {error}; run `alpenhorn db check`"
+        )
+
+    def explain(self, error: Exception) -> IndexUnusable | None:
+        name = getattr(error, "sqlite_errorname", None) or ""
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return IndexInterrupted(f"{self.where}: locked by another program that is writing to it")
+        if name.startswith("SQLITE_READONLY"):
+            return IndexUnusable(
+                f"{self.where}: read-only; make the file and its directory writable for this user"
+            )
+        if name.startswith("SQLITE_CANTOPEN"):
+            return IndexUnusable(f"{self.where}: cannot be opened: {self._obstacle()}")
+        if name == "SQLITE_NOTADB":
+            return IndexUnusable(f"{self.where}: not an SQLite database; name another file in {self.setting}")
+        if name.startswith("SQLITE_CORRUPT"):
+            return IndexUnusable(f"{self.where}: damaged: {error}; restore it from a backup")
+        if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+            return IndexUnusable(f"{self.where}: cannot be read or written: {error}; check its disk")
+        return None
+
+    def _obstacle(self) -> str:
+        if not self.path.parent.is_dir():
+            return f"no such directory: {self.path.parent}; run `alpenhorn db init` to create the index"
+        if self.path.is_dir():
+            return f"is a directory; name a file in {self.setting}"
+        if not self.path.exists():
+            return "no such file; run `alpenhorn db init` to create the index"
+        return "permission denied; make the file readable and its directory writable for this user"
+
+
+class _Sqlite(SqliteErrors, pw.SqliteDatabase):
+    """An SQLite file in WAL mode."""
 
     def __init__(self, path: Path, create: bool) -> None:
         self.path = path
         self.where = f"index {path}"
-        self.odd: dict[Reason, None] = {}  # rows with values of the wrong type, each once
+        self.odd = {}
         mode = "rwc" if create else "rw"
         super().__init__(
             f"file:{quote(os.fsencode(os.path.abspath(path)))}?mode={mode}",
             uri=True,
             timeout=SQLITE_BUSY_TIMEOUT,
-            factory=_connection,
-            pragmas=(("synchronous", "FULL"), ("foreign_keys", "OFF"), ("cache_size", -32000)),
+            factory=self._opened,
+            pragmas=(*SQLITE_SAFE, ("cache_size", -32000)),
         )
+
+    def _opened(self, *args: Any, **options: Any) -> Any:
+        from alpenhorn.index import rows  # not needed with MariaDB
+
+        connection = rows.Connection(*args, **options)
+        connection.checks = rows.Checks(self.explain_fetching, self.odd)
+        connection.text_factory = rows.text
+        return connection
 
     def _connect(self) -> Any:
         try:
             connection = super()._connect()  # type: ignore[misc]
-            connection.explain, connection.odd = self._explain_fetching, self.odd
             try:
                 # The first statement that reads the file, so a file that is not a database fails here.
                 (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
@@ -152,46 +202,6 @@ class _Sqlite(Explained, pw.SqliteDatabase):
                 explanation = IndexUnusable(f"{self.where}: cannot be opened: {error}")
             raise explanation from error
         return connection
-
-    def _explain_fetching(self, error: Exception) -> IndexUnusable:
-        return self.explain(error) or IndexUnusable(
-            f"{self.where}: cannot be read: {error}; run `alpenhorn db check`"
-        )
-
-    def explain(self, error: Exception) -> IndexUnusable | None:
-        name = getattr(error, "sqlite_errorname", None) or ""
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return IndexInterrupted(f"{self.where}: locked by another program that is writing to it")
-        if name.startswith("SQLITE_READONLY"):
-            return IndexUnusable(
-                f"{self.where}: read-only; make the file and its directory writable for this user"
-            )
-        if name.startswith("SQLITE_CANTOPEN"):
-            return IndexUnusable(f"{self.where}: cannot be opened: {self._obstacle()}")
-        if name == "SQLITE_NOTADB":
-            return IndexUnusable(f"{self.where}: not an SQLite database; name another file in [database] url")
-        if name.startswith("SQLITE_CORRUPT"):
-            return IndexUnusable(f"{self.where}: damaged: {error}; restore it from a backup")
-        if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-            return IndexUnusable(f"{self.where}: cannot be read or written: {error}; check its disk")
-        return None
-
-    def _obstacle(self) -> str:
-        if not self.path.parent.is_dir():
-            return f"no such directory: {self.path.parent}; run `alpenhorn db init` to create the index"
-        if self.path.is_dir():
-            return "is a directory; name a file in [database] url"
-        if not self.path.exists():
-            return "no such file; run `alpenhorn db init` to create the index"
-        return "permission denied; make the file readable and its directory writable for this user"
-
-
-def _connection(*args: Any, **options: Any) -> Any:
-    from alpenhorn.index import rows  # not needed with MariaDB
-
-    connection = rows.Connection(*args, **options)
-    connection.text_factory = rows.text
-    return connection
 
 
 def database_for(wanted: Database, create: bool) -> tuple[Any, str]:

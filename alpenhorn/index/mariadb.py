@@ -26,6 +26,12 @@ LOCK_WAIT = 20
 ANSWER_WITHIN = 1800.0
 READ_TIMEOUT = 300
 WRITE_TIMEOUT = 60
+# With the server's defaults, a name that is too long could be truncated, and another session's lock could block this
+# one for a day.
+SESSION = (
+    f"SET SESSION sql_mode = 'TRADITIONAL', lock_wait_timeout = {LOCK_WAIT}, "
+    f"innodb_lock_wait_timeout = {LOCK_WAIT}"
+)
 
 # Error codes of MariaDB and MySQL, client and server.
 # Of a server in a Galera cluster: 1047, it does not accept statements, since the cluster has lost the majority of its
@@ -40,7 +46,73 @@ _TLS_FAILED = {2026}
 _PLUGIN = {2059, 2061}
 
 
-class MariaDB(Explained, pw.MySQLDatabase):
+class ServerErrors(Explained):
+    """Mixin that explains errors of a MariaDB or MySQL server, and of characters that its tables cannot store."""
+
+    dialect = MARIADB
+
+    def readable(self, error: Exception) -> str:
+        """Return the message of the server or the driver, without text that may be a password."""
+        raise NotImplementedError
+
+    def explain_refusal(self, code: object, text: str) -> AlpenhornError | None:
+        """Return the error to raise if the server or the driver refused the connection; `text`: its message."""
+        raise NotImplementedError
+
+    def unbuffered(self) -> Any:
+        """Return a cursor that fetches rows from the server while they are read."""
+        raise NotImplementedError
+
+    @cached_property
+    def _narrow(self) -> tuple[str, ...]:
+        return charset.narrow(self)
+
+    def cannot_hold(self, texts: Iterable[str]) -> frozenset[str]:
+        """Return the texts with a character that the tables cannot store; no query for ASCII texts."""
+        other = [text for text in texts if not text.isascii()]
+        return charset.cannot_hold(self, self._narrow, other) if other else frozenset()
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        """Run a statement; a SELECT for a name that the tables cannot store finds no rows."""
+        try:
+            return super().execute_sql(sql, params)
+        except charset.CannotCompare:
+            if not params or not sql.lstrip().startswith("SELECT"):
+                raise
+            unheld = self.cannot_hold(value for value in params if isinstance(value, str))
+            if not unheld:
+                raise
+            return super().execute_sql(sql, tuple(charset.comparable(params, unheld)))
+
+    def explain(self, error: Exception) -> AlpenhornError | None:
+        code = error.args[0] if error.args else None
+        text = self.readable(error)
+        kind = type(error).__name__
+        if unheld := charset.explained(self.where, code, text):
+            return unheld
+        if refused := self.explain_refusal(code, text):
+            return refused
+        if code in (1044, 1142, 1143, 1227, 1370):
+            return IndexUnusable(
+                f"{self.where}: permission denied; grant this user the missing privilege ({text})"
+            )
+        if code in (2002, 2003, 2005):
+            wrong = (
+                f"{self.where}: cannot be reached; check the address and that the server is running ({text})"
+            )
+            return IndexUnusable(wrong) if code == 2005 else IndexInterrupted(wrong)
+        if code in _LOST or (kind == "InterfaceError" and code in (0, None)):
+            return IndexInterrupted(f"{self.where}: lost the connection to the server ({text or code})")
+        if code in _PASSING or (code == _NO_SUCH and "SAVEPOINT" in text):
+            return IndexInterrupted(f"{self.where}: busy ({text})")
+        if code in (1290, 1836):
+            return IndexUnusable(f"{self.where}: the server is read-only ({text})")
+        if kind in ("OperationalError", "InternalError") and code not in _MISTAKEN:
+            return IndexUnusable(f"{self.where}: database error: {text} (error {code})")
+        return None
+
+
+class MariaDB(ServerErrors, pw.MySQLDatabase):
     """A database reached through mysqlclient, even if PyMySQL, which peewee prefers, is installed.
 
     Isolation level READ COMMITTED: a listing in many pages sees the commits of others, and an UPDATE does not keep
@@ -51,8 +123,6 @@ class MariaDB(Explained, pw.MySQLDatabase):
     `stalled`: the last abandoned statement had waited so long that the server seems stopped.
     `galera`: the server of the current session belongs to a Galera cluster.
     """
-
-    dialect = MARIADB
 
     def __init__(self, server: Server, shown: str, wanted: Database) -> None:
         self.where = f"index {shown}"
@@ -87,13 +157,10 @@ class MariaDB(Explained, pw.MySQLDatabase):
         try:
             connection = MariaDBSession(self, database=self.database, autocommit=True, **self.connect_params)
             try:
-                # With the server's defaults, a name that is too long could be truncated, and another session's lock
-                # could block this one for a day.
-                connection.query(
-                    f"SET SESSION sql_mode = 'TRADITIONAL', lock_wait_timeout = {LOCK_WAIT}, "
-                    f"innodb_lock_wait_timeout = {LOCK_WAIT}"
-                )
-                self._wait_for_cluster(connection)
+                connection.query(SESSION)
+                cursor = connection.cursor()
+                self.galera = wait_for_cluster(cursor)
+                cursor.close()
                 self._notice_dead_peer(connection)
             except BaseException:
                 connection.close()
@@ -101,23 +168,10 @@ class MariaDB(Explained, pw.MySQLDatabase):
         except MySQLdb.Error as error:
             explanation = self.explain(error)
             if explanation is None:
-                explanation = IndexUnusable(f"{self.where}: cannot be opened: {self._text(error)}")
+                explanation = IndexUnusable(f"{self.where}: cannot be opened: {self.readable(error)}")
             # A traceback would show the server's message, which may contain a password.
             raise explanation from (None if self._hidden else error)
         return connection
-
-    def _wait_for_cluster(self, connection: Any) -> None:
-        """Have each query of a server in a Galera cluster wait for what was committed through the others before.
-
-        Otherwise, a copy could be deleted although it was recorded long ago that another one is corrupt, and a medium
-        would seem to be ahead of the index.
-        """
-        cursor = connection.cursor()
-        cursor.execute("SHOW VARIABLES LIKE 'wsrep_on'")  # @@wsrep_on would be an error on MySQL
-        self.galera = any(value == "ON" for _, value in cursor.fetchall())
-        cursor.close()
-        if self.galera:
-            connection.query("SET SESSION wsrep_sync_wait = 1")
 
     def _notice_dead_peer(self, connection: Any) -> None:
         """Set keepalive options, so that a session ends about two minutes after its server lost power."""
@@ -130,38 +184,16 @@ class MariaDB(Explained, pw.MySQLDatabase):
                 peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
                 peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6)
 
-    @cached_property
-    def _narrow(self) -> tuple[str, ...]:
-        return charset.narrow(self)
+    def unbuffered(self) -> Any:
+        from MySQLdb.cursors import SSCursor  # an extra
 
-    def cannot_hold(self, texts: Iterable[str]) -> frozenset[str]:
-        """Return the texts with a character that the tables cannot store; no query for ASCII texts."""
-        other = [text for text in texts if not text.isascii()]
-        return charset.cannot_hold(self, self._narrow, other) if other else frozenset()
+        return self.connection().cursor(SSCursor)
 
-    def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """Run a statement; a SELECT for a name that the tables cannot store finds no rows."""
-        try:
-            return super().execute_sql(sql, params)
-        except charset.CannotCompare:
-            if not params or not sql.lstrip().startswith("SELECT"):
-                raise
-            unheld = self.cannot_hold(value for value in params if isinstance(value, str))
-            if not unheld:
-                raise
-            return super().execute_sql(sql, tuple(charset.comparable(params, unheld)))
-
-    def _text(self, error: Exception) -> str:
-        """Return the message of the server or the library, without text that may be a password."""
+    def readable(self, error: Exception) -> str:
         text = str(error.args[1] if len(error.args) > 1 else error)
         return text.replace(f"'{self._hidden}'", "'…'") if self._hidden else text
 
-    def explain(self, error: Exception) -> AlpenhornError | None:
-        code = error.args[0] if error.args else None
-        text = self._text(error)
-        kind = type(error).__name__
-        if unheld := charset.explained(self.where, code, text):
-            return unheld
+    def explain_refusal(self, code: object, text: str) -> AlpenhornError | None:
         if code in (1045, 1698):
             return IndexUnusable(
                 f"{self.where}: access denied; check the user name in [database] url and the password in "
@@ -179,28 +211,11 @@ class MariaDB(Explained, pw.MySQLDatabase):
                 f"{self.where}: cannot use the server's authentication method; if it needs TLS, set"
                 f' ssl_mode = "REQUIRED" in [database] ({text})'
             )
-        if code in (1044, 1142, 1143, 1227, 1370):
-            return IndexUnusable(
-                f"{self.where}: permission denied; grant this user the missing privilege ({text})"
-            )
         if code == 1049:
             return IndexUnusable(
                 f"{self.where}: no such database; create it with "
                 f"CREATE DATABASE {self.database} CHARACTER SET utf8mb4"
             )
-        if code in (2002, 2003, 2005):
-            wrong = (
-                f"{self.where}: cannot be reached; check the address and that the server is running ({text})"
-            )
-            return IndexUnusable(wrong) if code == 2005 else IndexInterrupted(wrong)
-        if code in _LOST or (kind == "InterfaceError" and code in (0, None)):
-            return IndexInterrupted(f"{self.where}: lost the connection to the server ({text or code})")
-        if code in _PASSING or (code == _NO_SUCH and "SAVEPOINT" in text):
-            return IndexInterrupted(f"{self.where}: busy ({text})")
-        if code in (1290, 1836):
-            return IndexUnusable(f"{self.where}: the server is read-only ({text})")
-        if kind in ("OperationalError", "InternalError") and code not in _MISTAKEN:
-            return IndexUnusable(f"{self.where}: database error: {text} (error {code})")
         return None
 
     def _perhaps_tls(self) -> str:
@@ -218,6 +233,19 @@ class MariaDB(Explained, pw.MySQLDatabase):
                 "that ssl_cert matches ssl_key"
             )
         return "check [database] ssl_mode, ssl_cert and ssl_key, and that the server supports TLS"
+
+
+def wait_for_cluster(cursor: Any) -> bool:
+    """Have each query of a server in a Galera cluster wait for what was committed through the others before.
+
+    Otherwise, a copy could be deleted although it was recorded long ago that another one is corrupt, and a medium
+    would seem to be ahead of the index.  `cursor`: that of a new session; return whether it is one of a cluster.
+    """
+    cursor.execute("SHOW VARIABLES LIKE 'wsrep_on'")  # @@wsrep_on would be an error on MySQL
+    found = any(value == "ON" for _, value in cursor.fetchall())
+    if found:
+        cursor.execute("SET SESSION wsrep_sync_wait = 1")
+    return found
 
 
 def _place(server: Server, tls: str) -> dict[str, Any]:

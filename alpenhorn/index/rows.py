@@ -1,7 +1,7 @@
 """Checks of the rows of an SQLite index, in which any column can hold a value of any type, and text that is not UTF-8.
 
 Every row that is read passes these checks.  A value of the wrong type is replaced by None, or by a safe substitute.
-Such a row is a `Mended`, which has the reason, and is listed in `Connection.odd`, so that the user can correct it.
+Such a row is a `Mended`, which has the reason, and is listed in `Checks.odd`, so that the user can correct it.
 Without the checks, a text in a column of lengths would end a run with a TypeError.
 """
 
@@ -11,7 +11,7 @@ import math
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from alpenhorn.outside import UNREADABLE
 from alpenhorn.reasons import Code, Reason
@@ -86,8 +86,8 @@ class Mended(tuple[Any, ...]):
     fault: Reason
 
 
-class Connection(sqlite3.Connection):
-    """A connection that checks rows.
+class Checks(NamedTuple):
+    """What the checks of a database's rows need.
 
     `explain`: converts an error of the driver to one for the user, or None; `odd`: the rows with wrong values.
     """
@@ -95,40 +95,58 @@ class Connection(sqlite3.Connection):
     explain: Callable[[Exception], Exception | None]
     odd: dict[Reason, None]
 
+
+class Connection(sqlite3.Connection):
+    """A connection that checks rows."""
+
+    checks: Checks
+
     def cursor(self, factory: Any = None) -> Any:
-        return super().cursor(Cursor if factory is None else factory)
+        return checked(self, self.checks) if factory is None else super().cursor(factory)
 
-    def name(self, column: str, value: object, row: Sequence[Any]) -> Reason:
-        """Find the table and row that `value` came from, and add them to `odd`; `row`: the values read with it."""
-        more = len(self.odd) < MOST_NAMED
-        place = self._place(column, value, [cell for cell in row if type(cell) is int]) if more else UNPLACED
-        reason = Code.ODD_VALUE(place=place, column=column, value=_shown(value), kind=_NAMED[column])
-        if more and (
-            place != UNPLACED or not any(str(one).endswith(reason[len(place) :]) for one in self.odd)
-        ):
-            self.odd[reason] = None
-        return reason
 
-    def _place(self, column: str, value: object, ids: Iterable[int]) -> str:
-        tables = self._raw(
-            "SELECT m.name FROM sqlite_master m, pragma_table_info(m.name) p"
-            " WHERE m.type = 'table' AND p.name = ? ORDER BY m.name",
-            (column,),
-        )
-        same, given = f"{column} = ?", value
-        if isinstance(value, str | bytes):
-            same, given = f"CAST({column} AS BLOB) = ?", value if isinstance(value, bytes) else value.encode()
-        for id in dict.fromkeys(ids):
-            for (table,) in tables:
-                if self._raw(f'SELECT 1 FROM "{table}" WHERE rowid = ? AND {same}', (id, given)):
-                    return f"row {id} of {table}"
-        return UNPLACED
+def checked(connection: sqlite3.Connection, checks: Checks) -> Cursor:
+    """Return a cursor that checks rows, which are tuples even if the connection has another `row_factory`."""
+    cursor = sqlite3.Connection.cursor(connection, Cursor)
+    cursor.checks = checks
+    cursor.row_factory = None
+    return cursor
 
-    def _raw(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
-        try:
-            return super().cursor(sqlite3.Cursor).execute(sql, values).fetchall()
-        except sqlite3.Error:  # a table without row ids
-            return []
+
+def _named(cursor: Cursor, column: str, value: object, row: Sequence[Any]) -> Reason:
+    """Find the table and row that `value` came from, and add them to the odd ones; `row`: the values read with it."""
+    odd = cursor.checks.odd
+    more = len(odd) < MOST_NAMED
+    ids = [cell for cell in row if type(cell) is int]
+    place = _place(cursor.connection, column, value, ids) if more else UNPLACED
+    reason = Code.ODD_VALUE(place=place, column=column, value=_shown(value), kind=_NAMED[column])
+    if more and (place != UNPLACED or not any(str(one).endswith(reason[len(place) :]) for one in odd)):
+        odd[reason] = None
+    return reason
+
+
+def _place(connection: sqlite3.Connection, column: str, value: object, ids: Iterable[int]) -> str:
+    tables = _raw(
+        connection,
+        "SELECT m.name FROM sqlite_master m, pragma_table_info(m.name) p"
+        " WHERE m.type = 'table' AND p.name = ? ORDER BY m.name",
+        (column,),
+    )
+    same, given = f"{column} = ?", value
+    if isinstance(value, str | bytes):
+        same, given = f"CAST({column} AS BLOB) = ?", value if isinstance(value, bytes) else value.encode()
+    for id in dict.fromkeys(ids):
+        for (table,) in tables:
+            if _raw(connection, f'SELECT 1 FROM "{table}" WHERE rowid = ? AND {same}', (id, given)):
+                return f"row {id} of {table}"
+    return UNPLACED
+
+
+def _raw(connection: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> list[Any]:
+    try:
+        return sqlite3.Connection.cursor(connection, sqlite3.Cursor).execute(sql, values).fetchall()
+    except sqlite3.Error:  # a table without row ids
+        return []
 
 
 def _shown(value: object) -> str:
@@ -153,7 +171,7 @@ class _RowCheck:
         self.sums = [name.startswith(_SUM) or name.endswith(_SUM_AS) for name in columns]
         self.known: set[tuple[type, ...]] = set()
 
-    def mend(self, connection: Connection, row: tuple[Any, ...]) -> tuple[Any, ...]:
+    def mend(self, cursor: Cursor, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the row with wrong values replaced."""
         cells: list[Any] = []
         faults: list[Reason] = []
@@ -167,7 +185,7 @@ class _RowCheck:
             elif column in INTEGERS and type(cell) is float and cell.is_integer():
                 cells.append(int(cell))
             else:
-                faults.append(connection.name(column, cell, row))
+                faults.append(_named(cursor, column, cell, row))
                 cells.append(STAND_INS.get(column))
         if faults:
             mended = Mended(cells)
@@ -204,7 +222,7 @@ _checks: dict[str, _RowCheck] = {}
 class Cursor(sqlite3.Cursor):
     """A cursor that checks rows and explains errors: a damaged page often shows only while rows are fetched."""
 
-    connection: Connection
+    checks: Checks
     _check: _RowCheck | None = None
 
     def execute(self, sql: str, parameters: Any = ()) -> Cursor:
@@ -224,7 +242,7 @@ class Cursor(sqlite3.Cursor):
         check = self._check
         if check is None or tuple(map(type, row)) in check.known:
             return row
-        return check.mend(self.connection, row)
+        return check.mend(self, row)
 
     def __next__(self) -> Any:
         try:
@@ -255,8 +273,8 @@ class Cursor(sqlite3.Cursor):
         check = self._check
         if check is None:
             return rows
-        known, mend, connection = check.known, check.mend, self.connection
-        return [row if tuple(map(type, row)) in known else mend(connection, row) for row in rows]
+        known, mend = check.known, check.mend
+        return [row if tuple(map(type, row)) in known else mend(self, row) for row in rows]
 
     def _explained(self, error: sqlite3.Error) -> Exception:
-        return self.connection.explain(error) or error
+        return self.checks.explain(error) or error

@@ -32,10 +32,22 @@ class KnownFile(NamedTuple):
     has_file: str | None
 
 
+class DetectorFacts(NamedTuple):
+    """What a package has read from the index for its detector of the same name.
+
+    `value`: pickled.  `error`: why it could not be read; "" if it was.
+    """
+
+    detector: str
+    value: bytes = b""
+    error: Why = ""
+
+
 class DetectJob(NamedTuple):
     """Ask the packages' import detectors for the acquisitions of these files.
 
-    `listing`: the number of the listing, within the search, that found them.  `settle`: see ImportJob.
+    `listing`: the number of the listing, within the search, that found them.  `settle`: see ImportJob.  `acqs`: the
+    acquisitions of the index among the directory parts of the paths.
     """
 
     node: NodeFact
@@ -43,6 +55,8 @@ class DetectJob(NamedTuple):
     listing: int
     settle: float
     files: tuple[FoundFile, ...]
+    acqs: frozenset[str] = frozenset()
+    facts: tuple[DetectorFacts, ...] = ()
 
 
 class ImportFile(NamedTuple):

@@ -14,7 +14,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from alpenhorn import address
 from alpenhorn.config import Config, state_directory
 from alpenhorn.model.conditions import Condition, Key
 from alpenhorn.monitoring import textfile
@@ -62,7 +61,7 @@ class State:
             self.fault = Code.NOTIFY_STATE_UNUSABLE(path="$XDG_STATE_HOME", why="no home directory")
             return
         # The URL without its password, which a hash would not hide well.
-        what = f"{config.sync.host}\n{address.printable(config.database.url)}"
+        what = f"{config.sync.host}\n{config.database.shown}"
         digest = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         self._path = directory / f"notify-{digest}.json"
 

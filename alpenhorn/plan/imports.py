@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from alpenhorn.model.imports import Detected, DetectJob, ImportFile, KnownFile
+from alpenhorn.model.imports import Detected, DetectJob, DetectorFacts, ImportFile, KnownFile
 from alpenhorn.model.lengths import ACQ_LENGTH, NAME_LENGTH
 from alpenhorn.model.nodes import MARKER, NodeFact
 from alpenhorn.model.searches import FoundFile
@@ -174,13 +174,19 @@ def detect_tasks(
     listing: int,
     settle: float,
     files: Sequence[FoundFile],
+    acqs: frozenset[str] = frozenset(),
+    facts: tuple[DetectorFacts, ...] = (),
     most: int = DETECT_FILES,
 ) -> list[Task]:
-    """Return the tasks that call the detectors.  `most`: files in a job."""
-    jobs = [
-        DetectJob(node, search, listing, settle, tuple(files[start : start + most]))
-        for start in range(0, len(files), most)
-    ]
+    """Return the tasks that call the detectors.
+
+    `acqs`: the acquisitions of the index among `possible_acqs`; each job gets those of its files.  `most`: files in a
+    job.
+    """
+    jobs = []
+    for start in range(0, len(files), most):
+        some = tuple(files[start : start + most])
+        jobs.append(DetectJob(node, search, listing, settle, some, acqs & possible_acqs(some), facts))
     return [
         Task(TaskKind.SEARCH, node.id, job, files=0, deadline=DETECT_BASE + DETECT_PER_FILE * len(job.files))
         for job in jobs
@@ -214,6 +220,11 @@ def unimportable(acq: str, name: str) -> Why:
     except UnicodeEncodeError:
         return Code.NAME_NOT_UTF8()
     return unsafe(acq, name)
+
+
+def possible_acqs(files: Iterable[FoundFile]) -> frozenset[str]:
+    """Return every acquisition to which one of the files may belong."""
+    return frozenset(acq for file in files for acq, _ in possible_names(file.path))
 
 
 class ImportPlan(NamedTuple):

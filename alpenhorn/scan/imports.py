@@ -9,6 +9,7 @@ from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import known_moment
 from alpenhorn.model.imports import ImportRequestFact, KnownFile
+from alpenhorn.outside import encodable
 from alpenhorn.reasons import Why
 from alpenhorn.scan.attempts import ATTEMPT, attempt_fact
 
@@ -81,6 +82,16 @@ def known(index: Index, node_id: int, names: Iterable[tuple[str, str]]) -> dict[
             for file_id, name, size_b, md5sum, has in index.execute(sql, (node_id, acq_id, *some)):
                 found[acq, name] = KnownFile(file_id, acq, name, size_b, md5sum, has)
     return found
+
+
+def existing_acqs(index: Index, names: Iterable[str]) -> frozenset[str]:
+    """Return those of the names that acquisitions in the index have."""
+    wanted = frozenset(name for name in names if encodable(name))
+    found: set[str] = set()
+    for some in chunks(sorted(wanted)):
+        found.update(index.values(f"SELECT name FROM archiveacq WHERE name IN ({marks(some)})", some))
+    # A collation that ignores case may find another name.
+    return wanted & found
 
 
 def written_by(index: Index, run_id: int) -> RunOrigin | None:

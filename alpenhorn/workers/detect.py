@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from alpenhorn.errors import StorageError, UnsafePath
-from alpenhorn.extensions.detectors import NodeView, ask
+from alpenhorn.extensions.detectors import Knowledge, NodeView, ask
 from alpenhorn.fs.settled import settled, storage_now
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.imports import Detected, DetectJob
@@ -24,6 +24,7 @@ def detect(job: DetectJob, node: Node, report: Reporter) -> tuple[Detected, ...]
     node.check()
     now = storage_now(node.root) if job.settle else 0.0
     view = NodeView(node)
+    knowledge = Knowledge(job.acqs, job.facts)
     away: dict[str, Why] = {}
     if isinstance(node, TapeNode):
         states = out_of_reach(node, [found.path for found in job.files])
@@ -33,7 +34,7 @@ def detect(job: DetectJob, node: Node, report: Reporter) -> tuple[Detected, ...]
         if report.stopping():
             break
         why = away.get(found.path) or _unfinished(found, node, job.settle, now)
-        results.append(Detected(found, error=why, later=True) if why else ask(found, view))
+        results.append(Detected(found, error=why, later=True) if why else ask(found, view, knowledge))
     # A disk unmounted meanwhile makes detectors fail; that must not be reported as their fault.
     node.check()
     return tuple(results)

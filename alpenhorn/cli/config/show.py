@@ -73,7 +73,7 @@ def _default(config: Config, section: str, key: str) -> Any:
 
 def _shown(section: str, key: str, value: Any, config: Config) -> Any:
     """Return a value without anything that may be a password."""
-    if (section, key) == ("database", "url"):
+    if (section, key) == ("database", "url") and value is not None:
         return address.printable(value, config.database.credentials)
     text = repr(value)
     return (
