@@ -611,7 +611,6 @@ _PATH = ValueKind("an absolute path, or one that starts with ~/", _read_path)
 KEYS: dict[str, dict[str, ValueKind]] = {
     "database": {
         "url": ValueKind(address.EXPECTED, _read_url),
-        "extension": _TEXT,
         "password_file": _PATH,
         "ssl_ca": _PATH,
         "ssl_cert": _PATH,
@@ -621,6 +620,7 @@ KEYS: dict[str, dict[str, ValueKind]] = {
         "read_default_group": _TEXT,
         "backup_within": _duration(above_zero=True),
         "backup_dir": _PATH,
+        "extension": _TEXT,
     },
     "sync": {
         "host": ValueKind("a name of 1 to 64 characters", _read_host),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
@@ -147,7 +148,9 @@ def test_every_page_has_one_title_and_every_block_a_kind() -> None:
         opening = re.findall(r"^```(.*)$", text, re.MULTILINE)[::2]
         # Code that is broken over two lines is not found by these tests.
         assert all(line.count("`") % 2 == 0 for line in prose(text).splitlines()), path
-        assert set(opening) <= {"console", "sh", "text", "toml", "json-shapes"}, path
+        assert set(opening) <= {"console", "sh", "text", "toml", "python", "json-shapes"}, path
+        for block in re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            ast.parse(block)
 
 
 def test_the_page_of_commands_is_that_of_the_program() -> None:

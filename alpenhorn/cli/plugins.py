@@ -31,9 +31,10 @@ COLUMNS = (
 @listing_options(COLUMNS)
 @pass_app
 def plugins(app: App, listing: ListOptions) -> int:
-    """Extensions are storage classes (alpenhorn.io), import detectors (alpenhorn.import_detect) and additional
-    tables in the index (alpenhorn.index), provided by installed packages.  The built-in storage classes are
-    listed as well.  All extensions are loaded.  The exit status is 1 if one of them cannot be used.
+    """Extensions are storage classes (alpenhorn.io), import detectors (alpenhorn.import_detect) and what these know of
+    the index (alpenhorn.import_facts), additional tables in the index (alpenhorn.index) and connections to the index
+    (alpenhorn.database), provided by installed packages.  The built-in storage classes are listed as well.  All
+    extensions are loaded, but none connects.  The exit status is 1 if one of them cannot be used.
 
     \b
     Example:

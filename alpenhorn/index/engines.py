@@ -179,7 +179,7 @@ class _Sqlite(SqliteErrors, pw.SqliteDatabase):
         from alpenhorn.index import rows  # not needed with MariaDB
 
         connection = rows.Connection(*args, **options)
-        connection.checks = rows.Checks(self.explain_fetching, self.odd)
+        connection.checks = rows.RowChecks(self.explain_fetching, self.odd)
         connection.text_factory = rows.text
         return connection
 

@@ -55,7 +55,7 @@ class Lent(Explained):
     def _take(self, theirs: Any) -> None:
         """Share the state of the package's database.  Raises IndexUnusable if it is not usable, or another one."""
         if not isinstance(theirs, self.kind) or theirs.database != self.database:
-            raise self.lender.unusable("the package now returns another database; start alpenhorn again")
+            raise self.lender.unusable(f"the package now returns another database; {self.lender.remedy}")
         if not theirs.thread_safe:
             # An interrupted statement is ended from another thread, with a connection of that thread.
             raise self.lender.unusable("the package's database was made with thread_safe=False; make it True")
@@ -148,7 +148,7 @@ class LentSqlite(Lent, SqliteErrors, pw.SqliteDatabase):
         self.odd = {}
         self.setting = f"the configuration of {lender.package}"
         self.path = Path(str(theirs.database))
-        self._checks = rows.Checks(self.explain_fetching, self.odd)
+        self._checks = rows.RowChecks(self.explain_fetching, self.odd)
         super().__init__(lender, theirs)
 
     def _number(self, connection: Any) -> int:

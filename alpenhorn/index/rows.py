@@ -1,7 +1,7 @@
 """Checks of the rows of an SQLite index, in which any column can hold a value of any type, and text that is not UTF-8.
 
 Every row that is read passes these checks.  A value of the wrong type is replaced by None, or by a safe substitute.
-Such a row is a `Mended`, which has the reason, and is listed in `Checks.odd`, so that the user can correct it.
+Such a row is a `Mended`, which has the reason, and is listed in `RowChecks.odd`, so that the user can correct it.
 Without the checks, a text in a column of lengths would end a run with a TypeError.
 """
 
@@ -86,7 +86,7 @@ class Mended(tuple[Any, ...]):
     fault: Reason
 
 
-class Checks(NamedTuple):
+class RowChecks(NamedTuple):
     """What the checks of a database's rows need.
 
     `explain`: converts an error of the driver to one for the user, or None; `odd`: the rows with wrong values.
@@ -99,13 +99,13 @@ class Checks(NamedTuple):
 class Connection(sqlite3.Connection):
     """A connection that checks rows."""
 
-    checks: Checks
+    checks: RowChecks
 
     def cursor(self, factory: Any = None) -> Any:
         return checked(self, self.checks) if factory is None else super().cursor(factory)
 
 
-def checked(connection: sqlite3.Connection, checks: Checks) -> Cursor:
+def checked(connection: sqlite3.Connection, checks: RowChecks) -> Cursor:
     """Return a cursor that checks rows, which are tuples even if the connection has another `row_factory`."""
     cursor = sqlite3.Connection.cursor(connection, Cursor)
     cursor.checks = checks
@@ -222,7 +222,7 @@ _checks: dict[str, _RowCheck] = {}
 class Cursor(sqlite3.Cursor):
     """A cursor that checks rows and explains errors: a damaged page often shows only while rows are fetched."""
 
-    checks: Checks
+    checks: RowChecks
     _check: _RowCheck | None = None
 
     def execute(self, sql: str, parameters: Any = ()) -> Cursor:

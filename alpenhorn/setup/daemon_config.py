@@ -146,8 +146,8 @@ def _extensions(content: Any) -> list[str]:
     names = content if isinstance(content, list) else [content]
     return [
         f"extensions: {text(str(name))}: no equivalent; extensions are found when their package is installed (see:"
-        " alpenhorn plugins); one that only names acquisitions can be replaced by [[import.pattern]] (see: alpenhorn"
-        " help extensions)"
+        " alpenhorn plugins); one that only names acquisitions can be replaced by [[import.pattern]]; to port another:"
+        " alpenhorn help extensions"
         for name in names
         if name is not None
     ]

@@ -126,5 +126,5 @@ def test_an_index_has_one_configuration(archive: Archive, lent: dict[str, str]) 
     setup = ("init", "--check", "--keep", str(archive.base / "k"), "--on", str(archive.base / "o"))
     said = archive.run(*setup, "--index", "sqlite:////other", environ=lent)
     assert said.status == 1 and "another index is configured in" in said.err
-    said = archive.run(*setup, "--password-file", "/p", environ=lent)
+    said = archive.run(*setup, "--password-file", str(conf), environ=lent)
     assert said.status == 1 and "the extension site connects to the index" in said.err
