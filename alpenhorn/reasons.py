@@ -700,7 +700,7 @@ class Code(_Codes):
     """The user running alpenhorn has no permission, or the disk fails."""
     IMPORT_OF_FILE_ON_TAPE = (
         "import-of-file-on-tape",
-        "it is {where}; restore it with: lfs hsm_restore {path!q}",
+        "it is {where}; {remedy}",
     )
     """Runs do not wait for tape."""
     PATH_OF_OTHER_NODE = "path-of-other-node", "it {how} {where}"

@@ -291,6 +291,10 @@ class TapeNode(Node):
     def leave_to_tape(self, paths: Sequence[str]) -> dict[str, str]:
         """Free the disk space of files that are on tape; return the reason for each that failed."""
 
+    def restore_command(self, path: str) -> str:
+        """Return the shell command with which a user requests a file from tape; "" if there is none."""
+        return ""
+
 
 class Remote(ABC):
     """A node on any host as the source of pulls.  Does not access the storage.

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from shlex import quote
 from typing import Any, NamedTuple
 
 from alpenhorn import sizes
@@ -142,6 +143,9 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
     def restore(self, paths: Sequence[str]) -> dict[str, str]:
         unsafe = self._unsafe(paths)
         return unsafe | self._change("hsm_restore", [path for path in paths if path not in unsafe])
+
+    def restore_command(self, path: str) -> str:
+        return f"lfs hsm_restore {quote(os.path.join(self.root, path))}"
 
     def leave_to_tape(self, paths: Sequence[str]) -> dict[str, str]:
         # Look again: changes written meanwhile would be on disk only.

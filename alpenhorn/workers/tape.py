@@ -5,7 +5,6 @@ Never waits for tape.  Call `out_of_reach` before reading files of such a node.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 
 from alpenhorn.io.base import TapeNode
@@ -19,7 +18,7 @@ AT_ONCE = 100  # files between two checks whether the run is to stop
 def tape(job: TapeJob, node: TapeNode, report: Reporter) -> tuple[TapeResult, ...]:
     """Return where each file is after the requested action; files not begun when the run is stopped get no result.
 
-    Raises StorageError if the node itself is gone, so that an unmounted Lustre does not make files look lost.
+    Raises StorageError if the node itself is gone, so that an unmounted file system does not make files look lost.
     """
     node.check()
     results: list[TapeResult] = []
@@ -45,7 +44,9 @@ def why_unread(node: TapeNode, path: str, state: TapeState) -> Why:
     """Return why a file out of reach is not imported, and what to do."""
     if state.where is None:
         return state.error
-    return Code.IMPORT_OF_FILE_ON_TAPE(where=state.where, path=os.path.join(node.root, path))
+    command = node.restore_command(path)
+    remedy = f"restore it with: {command}" if command else "restore it from tape"
+    return Code.IMPORT_OF_FILE_ON_TAPE(where=state.where, remedy=remedy)
 
 
 def _some(verb: TapeAction, files: Sequence[TapeFile], node: TapeNode) -> list[TapeResult]:

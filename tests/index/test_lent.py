@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,10 +13,14 @@ from playhouse.pool import PooledSqliteDatabase
 
 from alpenhorn import address
 from alpenhorn.errors import IndexUnusable
+from alpenhorn.index.bulk import Interrupter
+from alpenhorn.index.check import Level, check
 from alpenhorn.index.connection import Index
 from alpenhorn.index.connector import Connector, Lender, fault
+from alpenhorn.index.current import require_current
 from alpenhorn.index.engines import IndexInterrupted
 from alpenhorn.index.lent import lent
+from alpenhorn.index.schema import create
 from alpenhorn.index.tables import ArchiveAcq
 from tests.fixtures.index import MariaDBServer, open_empty
 
@@ -118,6 +123,47 @@ def test_each_session_has_the_settings_on_which_alpenhorn_relies(opened: tuple[P
     package.db.close()
     package.db.connect()
     assert settings(index) == wanted
+
+
+def test_tables_are_created_in_a_database_of_a_package(index_url: str) -> None:
+    package = Package(index_url)
+    index = package.open()
+    with pytest.raises(
+        IndexUnusable, match="index of the extension site: no tables; run `alpenhorn db init`"
+    ):
+        require_current(index)
+    create(index)
+    require_current(index)
+    assert not create(index) and all(one.level != Level.FAIL for one in check(index))
+    index.close()
+
+
+def test_a_statement_is_interrupted_through_a_second_connection_of_the_package(
+    opened: tuple[Package, Index],
+) -> None:
+    package, index = opened
+    interrupt = Interrupter(index)
+    before = index.db.connection()
+    over = threading.Event()
+
+    def again_and_again() -> None:  # the statement may begin after the first time
+        while not over.wait(0.05):
+            interrupt()
+
+    thread = threading.Thread(target=again_and_again)
+    thread.start()
+    forever = (
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n"
+        if index.dialect.in_a_file
+        else "SELECT SUM(a.seq * b.seq) FROM seq_1_to_10000000 a, seq_1_to_10000000 b"
+    )
+    try:
+        with pytest.raises((IndexUnusable, pw.OperationalError), match="interrupted"):
+            index.db.execute_sql(forever).fetchall()
+    finally:
+        over.set()
+        thread.join()
+    assert index.db.connection() is before and acqs(index) == [] and package.asked == 1
 
 
 def test_statements_in_a_session_that_the_driver_replaced_are_not_committed(

@@ -13,7 +13,7 @@ import pytest
 
 from alpenhorn.config import Transfer
 from alpenhorn.errors import StorageError
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.checks import CheckFile, CheckJob, CheckResult
 from alpenhorn.model.imports import DetectJob, ImportFile, ImportJob, ImportResult
 from alpenhorn.model.nodes import ProbeJob
@@ -25,6 +25,7 @@ from alpenhorn.workers.detect import detect
 from alpenhorn.workers.import_files import import_files
 from alpenhorn.workers.nodes import probe
 from alpenhorn.workers.pull import pull
+from alpenhorn.workers.tape import why_unread
 from tests.fixtures.lfs_program import ON_TAPE, RELEASED
 from tests.io.nodes import Report, make
 from tests.io.test_lustre_hsm import Tape, unmount
@@ -200,6 +201,15 @@ def test_the_remedy_can_be_given_to_a_shell(hsm: Tape) -> None:
     path = hsm.put("acq/it's $HOME", ON_TAPE | RELEASED)
     (result,) = imported(hsm, path)
     assert shlex.split(result.error)[-1] == hsm.at(path)
+
+
+def test_a_class_without_a_command_for_its_tape_names_none(hsm: Tape) -> None:
+    class Other(type(hsm.node)):  # type: ignore[misc]
+        restore_command = TapeNode.restore_command
+
+    node = Other(hsm.node.node, hsm.node.settings)
+    why = why_unread(node, "acq/tape", node.where(["acq/tape"])["acq/tape"])
+    assert why == "it is on tape only; restore it from tape"
 
 
 def test_detectors_do_not_get_files_that_they_could_not_read(hsm: Tape) -> None:

@@ -32,8 +32,8 @@ from alpenhorn.workers.stopping import StopRequest
 def manifest(ctx: click.Context, app: App, name: str, wait: bool, progress: ProgressForm) -> None:
     """The manifest is the file .alpenhorn/manifest.md5 below the node's root.  It lists the path, length and MD5 sum of
     each good copy.  On any machine md5sum -c can check the files with it, without the index, and alpenhorn db
-    rebuild can fill a new index from it.  Runs keep a manifest on every node, except on nodes of class
-    LustreHSM, and use it to detect changes to a node that was away; this command writes it now.  It must run
+    rebuild can fill a new index from it.  Runs keep a manifest on every node, except on nodes with
+    tape, and use it to detect changes to a node that was away; this command writes it now.  It must run
     on the node's host.
 
     \b
