@@ -54,13 +54,6 @@ class Database(NamedTuple):
         return bool(self.password_file or self.ssl_cert or self.read_default_file or self.read_default_group)
 
     @property
-    def shown(self) -> str:
-        """The URL without its password, or the extension."""
-        return (
-            f"extension {self.extension}" if self.extension else address.printable(self.url, self.credentials)
-        )
-
-    @property
     def tls(self) -> str:
         """The effective one of SSL_MODES, "" for none."""
         implied = "VERIFY_IDENTITY" if self.ssl_ca else "REQUIRED" if self.ssl_cert else ""

@@ -85,6 +85,7 @@ class Lent(Explained):
         self._asked = False
         if self.is_closed():  # type: ignore[attr-defined]
             super().connect()  # type: ignore[misc]
+        self.connection()
         return True
 
     def _connect(self) -> Any:

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from alpenhorn import address
 from alpenhorn.config import Config, state_directory
 from alpenhorn.model.conditions import Condition, Key
 from alpenhorn.monitoring import textfile
@@ -61,7 +62,9 @@ class State:
             self.fault = Code.NOTIFY_STATE_UNUSABLE(path="$XDG_STATE_HOME", why="no home directory")
             return
         # The URL without its password, which a hash would not hide well.
-        what = f"{config.sync.host}\n{config.database.shown}"
+        name = config.database.extension
+        place = f"extension {name}" if name else address.printable(config.database.url)
+        what = f"{config.sync.host}\n{place}"
         digest = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         self._path = directory / f"notify-{digest}.json"
 

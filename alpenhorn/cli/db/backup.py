@@ -81,7 +81,7 @@ def _directory(app: App, given: Path | None) -> Path:
     chosen = given or app.config.database.backup_dir
     if chosen is not None:
         return chosen.absolute()
-    path = sqlite_path(app.config.database.url)
+    path = app.index.file if app.config.database.extension else sqlite_path(app.config.database.url)
     if path is None:
         raise Refused(
             "no directory for backups: give one with alpenhorn db backup DIR, or set [database] backup_dir"
