@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from alpenhorn.coordinator.opening import connector_fault
 from alpenhorn.errors import AlpenhornError
 from alpenhorn.extensions import detectors, points, registry
 from alpenhorn.extensions.points import Plugin
 from alpenhorn.index import components
-from alpenhorn.index import connector as connectors
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.index.components import Component
 from alpenhorn.index.connection import Index
@@ -30,17 +30,6 @@ def _fault(found: Any) -> Why:
     return Code.PLUGIN_COMPONENT_UNUSABLE(detail=fault) if fault else ""
 
 
-def connector(name: str) -> tuple[Plugin | None, list[str]]:
-    """Return the connector to the index with that name, loaded if possible, None if there is none; and all names."""
-    known = sorted({one.name for one in points.offered(points.DATABASE)})
-    return points.named(points.DATABASE, name, _connector_fault), known
-
-
-def _connector_fault(found: Any) -> Why:
-    fault = connectors.fault(found)
-    return Code.PLUGIN_CONNECTOR_UNUSABLE(detail=fault) if fault else ""
-
-
 def _facts() -> Iterator[Plugin]:
     names = {one.name for one in points.offered(points.IMPORT_DETECT)}
     for one in points.plugins(points.IMPORT_FACTS, detectors.not_callable):
@@ -55,7 +44,7 @@ def everything() -> list[Plugin]:
         *(one.plugin for one in detectors.detectors()),
         *_facts(),
         *offered_components(),
-        *points.plugins(points.DATABASE, _connector_fault),
+        *points.plugins(points.DATABASE, connector_fault),
     ]
 
 

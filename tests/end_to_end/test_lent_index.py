@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from alpenhorn import address
+from tests.end_to_end.test_extensions import DETECT, put, registered
 from tests.fixtures.archive import Archive, Result
 from tests.fixtures.packages import Package, install
 
 DATABASE = "alpenhorn.database"
 
-# `fails`: a file that, if it is there, has the text of an exception.
+# `fails`: a file that, if it is there, has the text of an exception; `asked`: a file with the processes that connected.
 SOURCE = """
 import os
 import peewee as pw
@@ -22,9 +23,16 @@ from alpenhorn.index.connector import Connector
 DB = pw.{made}
 
 def connect():
+    with open({asked!r}, "a") as log:
+        log.write(f"{{os.getpid()}}\\n")
     if os.path.exists({fails!r}):
         raise RuntimeError(open({fails!r}).read())
     return DB
+
+def detect(path, node):
+    if path.endswith("kills"):
+        os._exit(3)
+    return path.partition("/")[0]
 
 CONNECTOR = Connector(connect)
 TEXT = "a text"
@@ -40,8 +48,9 @@ def lent(archive: Archive, tmp_path: Path) -> dict[str, str]:
     else:
         server = address.server(archive.url)
         made = f"MySQLDatabase({server.name!r}, user={server.user!r}, unix_socket={server.socket!r})"
-    source = SOURCE.format(made=made, fails=str(tmp_path / "fails"))
-    at = install(tmp_path, Package("site-db", source, {DATABASE: {"site": "CONNECTOR", "text": "TEXT"}}))
+    source = SOURCE.format(made=made, fails=str(tmp_path / "fails"), asked=str(tmp_path / "asked"))
+    points = {DATABASE: {"site": "CONNECTOR", "text": "TEXT"}, DETECT: {"it": "detect"}}
+    at = install(tmp_path, Package("site-db", source, points))
     use(archive, "site")
     return {"PYTHONPATH": str(at)}
 
@@ -83,6 +92,22 @@ def test_everything_works_on_the_index_of_a_package(
     assert ("has no read time-out" in found) is not archive.index.dialect.in_a_file
     assert "database.extension" in said("config", "show") and archive.url not in said("config", "show")
     said("status")
+
+
+def test_workers_that_are_started_later_have_no_connection(
+    archive: Archive, lent: dict[str, str], tmp_path: Path
+) -> None:
+    archive.node("field", auto_import=1)
+    for name in ("a", "kills", "z"):
+        put(archive, f"acq/{name}")
+    running = archive.start("sync", environ=lent)
+    result = running.result()
+    assert result.status == 1 and "acq/kills" in result.err
+    assert registered(archive) == {("acq", "a"), ("acq", "z")}
+    # Closed and opened again by this process, and by no other.
+    asked = (tmp_path / "asked").read_text().split()
+    assert len(asked) > 1 and set(asked) == {str(running.process.pid)}
+    assert archive.one("SELECT ended IS NOT NULL FROM sync_run") == 1
 
 
 def failed(archive: Archive, environ: dict[str, str], *arguments: str) -> Result:
