@@ -107,5 +107,7 @@ def harmless(said: str, password: str = "") -> str:
 
     `password`: the known one.
     """
-    secret = (password and password in said) or _SECRET.search(said) or may_be_secret(said)
+    # A server names users in this form, which is not that of a URL.
+    rest = re.sub(r"'[^'@]*'@'[^'@]*'", "", said)
+    secret = (password and password in said) or _SECRET.search(said) or may_be_secret(rest)
     return NOT_SHOWN if secret else text(said)

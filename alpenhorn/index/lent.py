@@ -48,6 +48,7 @@ class Lent(Explained):
         self.where = f"index {lender.shown}"
         self._owner = threading.get_ident()
         self._here = threading.local()
+        self._identity: str | None = None  # of the index, once a run has given it one
         super().__init__(theirs.database)  # type: ignore[call-arg]
         self._take(theirs)
         self._asked = True  # the package, for the first connection
@@ -110,8 +111,28 @@ class Lent(Explained):
                 raise IndexInterrupted(f"{self.where}: the session was replaced within a transaction")
             with self.explained(), pw.__exception_wrapper__:  # type: ignore[attr-defined]
                 self._prepare(connection)
+                self._compare_identity(connection)
             self._here.session = session
         return connection
+
+    def _compare_identity(self, connection: Any) -> None:
+        """Raise IndexUnusable if this is another index than before.
+
+        A package may try several servers in turn, and what a run has read from one must not be written to another.  A
+        copy of the same index is not noticed.
+        """
+        cursor = self._cursor(connection)
+        try:
+            cursor.execute("SELECT value FROM sync_index WHERE name = 'identity'")
+            row = cursor.fetchone()
+        except Exception:
+            if self._identity is not None:
+                raise
+            return  # the tables may not be there yet
+        found = None if row is None else row[0]
+        if self._identity not in (None, found):
+            raise self.lender.unusable(f"the package now returns another index; {self.lender.remedy}")
+        self._identity = found
 
     def cursor(self, named_cursor: Any = None) -> Any:
         return self._cursor(self.connection())

@@ -225,6 +225,19 @@ def test_a_lost_session_is_restored_by_the_package(mariadb: MariaDBServer, maria
     index.close()
 
 
+def test_another_index_of_the_same_name_is_refused(opened: tuple[Package, Index]) -> None:
+    _, index = opened
+    index.execute("INSERT INTO sync_index (name, value) VALUES ('identity', 'one')")
+    for _ in range(2):
+        index.disconnect()
+        assert acqs(index) == []
+    # As if the package had reached another server.
+    index.execute("UPDATE sync_index SET value = 'other' WHERE name = 'identity'")
+    index.disconnect()
+    with pytest.raises(IndexUnusable, match="the package now returns another index"):
+        acqs(index)
+
+
 def test_a_package_is_asked_to_close_once_at_the_end(opened: tuple[Package, Index]) -> None:
     package, index = opened
     index.disconnect()
@@ -329,6 +342,7 @@ def test_a_server_that_refuses_the_package_is_reported_without_the_password(mari
         (RuntimeError("the tunnel is closed"), "RuntimeError: the tunnel is closed"),
         (SystemExit(3), "SystemExit: 3"),
         (KeyError("db"), "KeyError: 'db'"),
+        (OSError("failed: (1045, \"denied for 'a'@'b' (using password: YES)\")"), "OSError: failed: (1045"),
         (OSError("mysql://user:s3cret@host/db: no route"), "OSError: (not shown"),
         (TypeError("got {'user': 'a', 'passwd': 's3cret'}"), "TypeError: (not shown"),
         (pw.OperationalError("token=s3cret"), "OperationalError: (not shown"),
