@@ -95,7 +95,7 @@ def _lent(index: Index) -> Iterator[Finding]:
         yield Finding(
             Level.WARN,
             Code.INDEX_WITHOUT_READ_TIMEOUT(extension=index.db.lender.name),
-            "pass read_timeout=300 to the MySQLDatabase of the package",
+            "pass read_timeout=300 to the database of the package",
         )
 
 
