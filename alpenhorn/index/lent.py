@@ -26,7 +26,7 @@ from alpenhorn.index.engines import (
     IndexInterrupted,
     SqliteErrors,
 )
-from alpenhorn.index.mariadb import SESSION, ServerErrors
+from alpenhorn.index.mariadb import SESSION, ServerErrors, wait_for_cluster
 
 DRIVERS = ("MySQLdb", "pymysql")
 _ECHO = "ü𝄞"  # two bytes and four in UTF-8
@@ -80,6 +80,9 @@ class Lent(Explained):
 
     def connect(self, reuse_if_open: bool = False) -> bool:
         """Have the package connect.  Raises IndexInterrupted, IndexUnusable."""
+        if reuse_if_open and not self.is_closed():  # type: ignore[attr-defined]
+            self.connection()
+            return False
         # Only this thread may be in a transaction, whose state must not be replaced.
         if threading.get_ident() == self._owner and not self._asked:
             self._take(self.lender.database())
@@ -217,6 +220,7 @@ class LentServer(Lent, ServerErrors, pw.MySQLDatabase):
         # Otherwise a package that commits by hand would keep what alpenhorn writes from being committed.
         cursor.execute(f"{SESSION}, autocommit = 1")
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        self.galera = wait_for_cluster(cursor)
         try:
             cursor.execute("SELECT %s, HEX(CONVERT(%s USING utf8mb4)), 1", (_ECHO, _ECHO))
             echo = tuple(cursor.fetchone())

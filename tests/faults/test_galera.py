@@ -37,6 +37,7 @@ from tests.fixtures.galera import GaleraServer
 from tests.fixtures.racing import racing
 from tests.fixtures.rows import WHEN, Rows
 from tests.fixtures.seen import mark_seen
+from tests.index.test_lent import Package
 from tests.record.waiting import await_a_waiter
 
 NOW = WHEN.replace(tzinfo=datetime.UTC).timestamp()
@@ -335,6 +336,15 @@ def test_the_same_without_a_row_in_common_deletes_what_is_pinned(
     behind.first.db.galera = False  # until the next session
     with closing(galera[1].connect()) as watch:
         assert claimed_while_pinned(behind, galera_urls, watch) == 1
+
+
+def test_the_connection_of_a_package_waits_for_the_cluster_too(galera_urls: tuple[str, str]) -> None:
+    index = Package(galera_urls[0]).open()
+    for _ in range(2):
+        assert index.galera and index.value("SELECT @@wsrep_sync_wait") == 1
+        index.disconnect()
+        assert index.value("SELECT @@wsrep_sync_wait") == 1
+    index.close()
 
 
 def test_work_waits_for_a_server_that_has_lost_the_majority(

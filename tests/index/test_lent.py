@@ -238,6 +238,16 @@ def test_another_index_of_the_same_name_is_refused(opened: tuple[Package, Index]
         acqs(index)
 
 
+def test_whether_there_is_a_cluster_is_asked_in_the_same_session(opened: tuple[Package, Index]) -> None:
+    package, index = opened
+    with index.transaction():
+        before = index.db.connection()
+        assert not index.galera
+        assert index.db.connection() is before
+    index.disconnect()
+    assert not index.galera and package.asked == 2
+
+
 def test_a_package_is_asked_to_close_once_at_the_end(opened: tuple[Package, Index]) -> None:
     package, index = opened
     index.disconnect()
