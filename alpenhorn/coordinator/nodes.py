@@ -279,10 +279,12 @@ def lock(
     report: Report,
     stopping: Callable[[], bool],
     make_room: Callable[[], bool] = _no_room,
+    lock_holder: Callable[[str], LockHolder] = LockHolder,
 ) -> None:
     """Take the run lock of each node that answered; report those that another run holds.
 
-    If this user may start no more processes, `make_room` must end one; it returns False if it cannot.
+    If this user may start no more processes, `make_room` must end one; it returns False if it cannot.  `lock_holder`:
+    takes the lock with a path; raises StorageError if it cannot start to.
 
     Raises Busy if another run holds all of them.
     """
@@ -290,7 +292,7 @@ def lock(
     wanted = [node for node in nodes if not found.answers[node.id].error]
     # A fixed order prevents deadlocks between runs that wait.
     wanted.sort(key=lambda node: node.id)
-    holders = _holders(wanted, asked, report, make_room)
+    holders = _holders(wanted, asked, report, make_room, lock_holder)
     for node in wanted:
         run_lock = holders.get(node.id)
         if run_lock is None:
@@ -333,7 +335,11 @@ def lock(
 
 
 def _holders(
-    nodes: Iterable[NodeFact], asked: Asked, report: Report, make_room: Callable[[], bool]
+    nodes: Iterable[NodeFact],
+    asked: Asked,
+    report: Report,
+    make_room: Callable[[], bool],
+    lock_holder: Callable[[str], LockHolder],
 ) -> dict[int, LockHolder]:
     """Return a process for each run lock, by node id.
 
@@ -344,7 +350,7 @@ def _holders(
         assert node.root is not None
         while node.id not in holders:
             try:
-                holders[node.id] = LockHolder(os.path.join(node.root, RUN_LOCK))
+                holders[node.id] = lock_holder(os.path.join(node.root, RUN_LOCK))
             except StorageError as error:
                 if not make_room():
                     leave_out(node, error.reason, report, asked)

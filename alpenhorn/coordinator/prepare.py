@@ -10,6 +10,7 @@ from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.model.nodes import NodeFact, ProbeOutcome
 from alpenhorn.scan.topology import Topology
+from alpenhorn.workers.lock_holder import LockHolder
 from alpenhorn.workers.pool import Pool
 
 
@@ -23,6 +24,7 @@ def prepare(
     found: node_steps.Nodes,
     report: Report,
     stopping: Callable[[], bool],
+    lock_holder: Callable[[str], LockHolder],
 ) -> tuple[list[NodeFact], media.JudgedMedia]:
     """Probe all nodes of this host (any may be a source), lock and tidy the selected ones, and judge their media.
 
@@ -52,7 +54,7 @@ def prepare(
     for node in targets:
         if error := found.answers[node.id].error:
             node_steps.leave_out(node, error, report, asked)
-    node_steps.lock(targets, found, asked, report, stopping, pool.give_up_one)
+    node_steps.lock(targets, found, asked, report, stopping, pool.give_up_one, lock_holder)
     locked = [node for node in targets if node.id in found.locks]
     node_steps.update_markers(pool, former, locked, found, report)
     found.answers |= node_steps.probe(pool, found.ios, locked, tidy=True, step=report.step)

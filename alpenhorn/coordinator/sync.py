@@ -35,6 +35,7 @@ from alpenhorn.scan import few_copies, tallies
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.pulls import pending_total
 from alpenhorn.scan.work import Place, any_policy
+from alpenhorn.workers.lock_holder import LockHolder
 from alpenhorn.workers.pool import Pool
 
 if TYPE_CHECKING:
@@ -61,17 +62,21 @@ def sync(
     watcher: Watcher,
     clock: Callable[[], datetime.datetime],
     stopping: Callable[[], bool],
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+    lock_holder: Callable[[str], LockHolder] = LockHolder,
 ) -> Report:
     """Carry out all work for this host.
 
     `stopping` is called after each event; once it returns True, no new work is started, running work is stopped
-    cleanly, and everything finished is recorded.  Raises NotFound for an unknown node, Busy if another run holds all
+    cleanly, and everything finished is recorded.  `monotonic`: seconds by a clock that is never put back;
+    `lock_holder`: takes the run lock with a path.  Raises NotFound for an unknown node, Busy if another run holds all
     selected nodes, IndexUnusable if the index is lost for good.
     """
     report = Report()
     report.watcher = watcher
     report.must_have_all = asked.manifest or asked.reconcile is not None
-    started = time.monotonic()
+    started = monotonic()
     index.stopping = stopping
     index.on_wait = lambda: report.step("waiting for the index")
     report.step("reading the nodes from the index")
@@ -85,7 +90,9 @@ def sync(
     found = node_steps.Nodes()
     try:
         with Row(index, host, clock, report) as row:
-            workable, judged = prepare(index, pool, topology, host, selected, asked, found, report, stopping)
+            workable, judged = prepare(
+                index, pool, topology, host, selected, asked, found, report, stopping, lock_holder
+            )
             if found.busy:
                 _report_stuck(index, config, found, clock, report)
             if not workable:
@@ -117,6 +124,7 @@ def sync(
                 found,
                 judged,
                 compare,
+                monotonic=monotonic,
             )
             session.rounds()
             _name_odd_rows(index, report)
@@ -208,6 +216,7 @@ class _Session:
         judged: media.JudgedMedia | None = None,
         compare: Sequence[NodeFact] = (),
         lease: float = LEASE,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.index = index
         self.pool = pool
@@ -225,7 +234,8 @@ class _Session:
         self.judged = media.JudgedMedia() if judged is None else judged
         self.compare = compare
         self.troubles = Troubles()
-        self.renewed = self.looked = time.monotonic()
+        self.monotonic = monotonic
+        self.renewed = self.looked = monotonic()
         self.renew_at = self.renewed + RENEW_EVERY
         self.lease = lease
         self.recording = False
@@ -478,16 +488,16 @@ class _Session:
 
     def _reload_nodes(self, context: Context, every: float) -> None:
         """Apply edits of nodes, if they were not read within the last `every` seconds."""
-        if time.monotonic() - self.looked < every:
+        if self.monotonic() - self.looked < every:
             return
-        self.looked = time.monotonic()
+        self.looked = self.monotonic()
         try:
             with self.index.glancing():
                 off = context.reload_nodes()
         except IndexUnusable:
             # The server may be back when a running copy has to be recorded.
             self.away = True
-            self.looked = time.monotonic() + AGAIN
+            self.looked = self.monotonic() + AGAIN
             return
         self.away = False
         if off:
@@ -507,7 +517,7 @@ class _Session:
 
     def _may_start(self) -> bool:
         limit = self.asked.time_limit
-        if limit is not None and time.monotonic() - self.started >= limit:
+        if limit is not None and self.monotonic() - self.started >= limit:
             self.report.out_of_time = True
         if self.stopping():
             self.report.stopped = True
@@ -556,8 +566,8 @@ class _Session:
 
     def _wait_for_generations(self, context: Context) -> None:
         """Wait a moment for the media of planned tasks, which would otherwise also wait for the planning of more."""
-        end = time.monotonic() + GENERATION_SECONDS
-        while self.media.holding() and (left := end - time.monotonic()) > 0:
+        end = self.monotonic() + GENERATION_SECONDS
+        while self.media.holding() and (left := end - self.monotonic()) > 0:
             self._record_all(self.pool.wait(left), context)
 
     def _record_all(self, ended: Sequence[Done], context: Context) -> None:
@@ -575,10 +585,10 @@ class _Session:
         self.watcher.ended(done)
 
     def _pause(self) -> float:
-        left = self.renew_at - time.monotonic()
+        left = self.renew_at - self.monotonic()
         if self.asked.time_limit is not None and not self.report.out_of_time:
-            left = min(left, self.started + self.asked.time_limit - time.monotonic())
-        left = min(left, self.looked + LOOK_EVERY - time.monotonic())
+            left = min(left, self.started + self.asked.time_limit - self.monotonic())
+        left = min(left, self.looked + LOOK_EVERY - self.monotonic())
         return max(0.05, min(left, self.watcher.interval or left))
 
     def _busy(self) -> bool:
@@ -589,19 +599,19 @@ class _Session:
 
         True while there are results to record and no other run can have taken over their claims.
         """
-        return (self.recording or self._busy()) and time.monotonic() < self.renewed + self.lease
+        return (self.recording or self._busy()) and self.monotonic() < self.renewed + self.lease
 
     def _renew(self) -> None:
-        if time.monotonic() < self.renew_at:
+        if self.monotonic() < self.renew_at:
             return
-        began, holds_on = time.monotonic(), self._keep_waiting()
+        began, holds_on = self.monotonic(), self._keep_waiting()
         try:
             with self.index.glancing() if holds_on else nullcontext():
                 late = claims.renew(self.index, self.run)
         except IndexUnusable:
             if not holds_on:
                 raise
-            self.renew_at = time.monotonic() + AGAIN
+            self.renew_at = self.monotonic() + AGAIN
             return
         if late:
             self.report.warnings.add(Code.CLAIMS_RAN_OUT(claims=late))

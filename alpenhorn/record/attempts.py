@@ -36,14 +36,12 @@ def failed(index: Index, run: Run, kind: str, failures: Sequence[Failure]) -> No
     """Count one more failed attempt for each, with an event if the file is known; call it inside a transaction."""
     if not failures:
         return
-    import random  # 2 ms, and few runs have a failure
-
     counts = {}
     for marks, some in in_chunks([failure.subject_id for failure in failures]):
         sql = f"SELECT subject_id, count FROM sync_attempt WHERE kind = ? AND subject_id IN ({marks})"
         counts.update(index.execute(sql, (kind, *some)).fetchall())
     now = run.now()
-    rng = random.Random()
+    rng = run.chance(kind, failures[0].subject_id)
     rows = []
     for failure in failures:
         count = counts.get(failure.subject_id, 0) + 1

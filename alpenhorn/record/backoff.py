@@ -37,15 +37,13 @@ def node_failed(index: Index, run: Run, source: NodeFact, error: str) -> None:
 
 
 def _failed(index: Index, run: Run, kind: str, subject_id: int, code: Code, error: str) -> None:
-    import random  # 2 ms, and few runs have a failure
-
     before = index.value(
         "SELECT count FROM sync_backoff WHERE host = ? AND kind = ? AND subject_id = ?",
         (run.host, kind, subject_id),
     )
     count = 1 + (before or 0)
     now = run.now()
-    later = naive(next_attempt(count, Blame.NETWORK, posix(now), random.Random()))
+    later = naive(next_attempt(count, Blame.NETWORK, posix(now), run.chance(kind, subject_id)))
     index.execute(
         index.upsert("sync_backoff", COLUMNS, KEY, COLUMNS[3:]),
         (run.host, kind, subject_id, count, now, later, code.value, text(error, ERROR_LENGTH)),

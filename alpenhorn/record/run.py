@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
@@ -13,6 +13,9 @@ from alpenhorn.index.times import naive
 from alpenhorn.model.events import FAILED, NO_FILE, NO_NODE
 from alpenhorn.model.nodes import GIB
 from alpenhorn.reasons import Code, Reason, Why, code_of, storable
+
+if TYPE_CHECKING:
+    import random
 
 FEW = 20  # rows
 MOST_FAILURES = 100  # texts; those of some failures name a file
@@ -33,6 +36,12 @@ class Run(NamedTuple):
         In whole seconds, since MariaDB's DATETIME has no fractions, and both engines should store the same.
         """
         return self.clock().strftime(FORMAT)
+
+    def chance(self, kind: str, subject_id: int) -> random.Random:
+        """Return random numbers for the delay of a subject, which differ between runs, subjects and times."""
+        import random  # 2 ms, and few runs have a failure
+
+        return random.Random(f"{self.host} {self.id} {self.now()} {kind} {subject_id}")
 
     @staticmethod
     def at(seconds: float) -> str:

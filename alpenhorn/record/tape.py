@@ -6,7 +6,6 @@ when the copy was seen there.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -205,7 +204,7 @@ def _write(
     restore_wait: float,
 ) -> None:
     now = run.now()
-    rng = random.Random()
+    rng = run.chance("tape", node.id)
     for just_asked in (True, False):
         values = []
         for result, then in decided:
