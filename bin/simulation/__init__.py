@@ -1,0 +1,1 @@
+"""Simulate years of an observatory's archive with the program itself; see `bin/simulate`."""
