@@ -13,12 +13,12 @@ from simulation.links import Network
 from simulation.scenario import DAY, Scenario
 from simulation.world import DELETED, World
 
+# A group has one node.
 LATENCY = """
-    SELECT timestamp, transfer_completed FROM archivefilecopyrequest
-    WHERE completed = 1 AND transfer_completed IS NOT NULL
+    SELECT r.node_from_id, n.id, r.timestamp, r.transfer_completed FROM archivefilecopyrequest r
+    JOIN storagenode n ON n.group_id = r.group_to_id WHERE r.completed = 1 AND r.transfer_completed IS NOT NULL
 """
 PENDING = "SELECT timestamp FROM archivefilecopyrequest WHERE completed = 0 AND cancelled = 0 ORDER BY id"
-# A group has one node.
 WAITING = """
     SELECT r.id, r.file_id, r.timestamp, r.node_from_id, n.id FROM archivefilecopyrequest r
     JOIN storagenode n ON n.group_id = r.group_to_id WHERE r.completed = 0 AND r.cancelled = 0 ORDER BY r.id
@@ -111,7 +111,7 @@ class Report:
 
     def document(self, now: float) -> dict[str, Any]:
         """Return the results as plain data."""
-        waits = sorted(posix(done) - posix(asked) for asked, done in self._index.execute(LATENCY).fetchall())
+        waits = self._waits()
         world, each = self._world, self._scenario.data.files_per_row
         causes = [world.lost[file_id] for file_id, held in world.holders.items() if not held]
         return {
@@ -123,15 +123,15 @@ class Report:
             },
             "samples": [sample._asdict() for sample in self.samples],
             "links": [
-                {"from": source, "to": to, "tb": round(link.bytes / 1e12, 3)}
+                {
+                    "from": source,
+                    "to": to,
+                    "tb": round(link.bytes / 1e12, 3),
+                    "latency_h": _latency(waits.get((source, to), [])),
+                }
                 for (source, to), link in self._network.links.items()
             ],
-            "latency_h": {
-                "requests": len(waits),
-                "median": _quantile(waits, 0.5),
-                "95": _quantile(waits, 0.95),
-                "max": _quantile(waits, 1.0),
-            },
+            "latency_h": _latency([wait for some in waits.values() for wait in some]),
             "runs": {
                 host.name: {
                     "runs": host.runs,
@@ -146,6 +146,15 @@ class Report:
             "reasons": self._reasons(),
             "violations": self.violations(),
         }
+
+    def _waits(self) -> dict[tuple[str, str], list[float]]:
+        """Return the seconds from each request that was done to its copy, by the sites of source and copy."""
+        found: dict[tuple[str, str], list[float]] = {}
+        present = self._world.present
+        for node_from, node_to, asked, done in self._index.execute(LATENCY).fetchall():
+            way = present[node_from].site, present[node_to].site
+            found.setdefault(way, []).append(posix(done) - posix(asked))
+        return found
 
     def _reasons(self) -> dict[str, list[str]]:
         """Return what the last run of each host said of the work that is still pending."""
@@ -189,8 +198,11 @@ class Report:
                 yield f"request {request_id}: still pending, although one {OVERTAKEN / DAY:.0f} days younger was done"
 
 
-def _quantile(waits: Sequence[float], part: float) -> float | None:
-    """Return a quantile in hours, None without any."""
-    if not waits:
-        return None
-    return round(waits[min(len(waits) - 1, int(part * len(waits)))] / 3600, 2)
+def _latency(waits: Sequence[float]) -> dict[str, float | None]:
+    """Return the number of requests, and quantiles of their waits in hours."""
+    waits = sorted(waits)
+    parts = {"median": 0.5, "95": 0.95, "max": 1.0}
+    return {"requests": len(waits)} | {
+        name: round(waits[min(len(waits) - 1, int(part * len(waits)))] / 3600, 2) if waits else None
+        for name, part in parts.items()
+    }

@@ -43,7 +43,8 @@ def show(document: dict[str, Any]) -> None:
     )
     print()
     most = sorted(document["links"], key=lambda link: -link["tb"])[:MOST_LINKS]
-    _table(("from", "to", "moved"), [(link["from"], link["to"], f"{link['tb']:,.2f} TB") for link in most])
+    headers = ("from", "to", "moved", "requests", "median", "longest")
+    _table(headers, [_link(link) for link in most if link["tb"] or link["latency_h"]["requests"]])
     print()
     for host, lines in document["reasons"].items():
         for line in lines:
@@ -65,6 +66,12 @@ def _row(sample: dict[str, Any]) -> tuple[str, ...]:
         f"{sample['runs']:,}",
         f"{sample['busy']:.0%}",
     )
+
+
+def _link(link: dict[str, Any]) -> tuple[str, ...]:
+    latency = link["latency_h"]
+    waits = [f"{latency[key]} h" if latency["requests"] else "-" for key in ("median", "max")]
+    return (link["from"], link["to"], f"{link['tb']:,.2f} TB", f"{latency['requests']:,}", *waits)
 
 
 def _latency(latency: dict[str, Any]) -> str:
