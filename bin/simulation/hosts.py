@@ -21,17 +21,18 @@ HOUR = 3600.0
 class Host:
     """A host and its runs.
 
-    `runs`: their number; `busy_s`: seconds of simulated time for which they lasted; `pulled`, `failed`: rows;
-    `reasons`: messages of the last run, by kind.
+    `runs`: number of those that ended; `failures`: of those with an exit status other than 0; `longest_s`: the most
+    seconds that one lasted; `last`: the report of the last one.
     """
 
     def __init__(self, name: str, offset: float, archive: Archive, world: World, schedule: Schedule) -> None:
         self.name = name
         self.runs = 0
-        self.busy_s = 0.0
         self.longest_s = 0.0
         self.failures = 0
         self.last = Report()
+        self._busy_s = 0.0
+        self._began: float | None = None  # the run that is under way
         self._offset = offset
         self._archive = archive
         self._world = world
@@ -70,7 +71,7 @@ class Host:
             index.disconnect()  # each thread has a connection of its own
 
     def _run(self, pool: SimulatedPool) -> None:
-        started = self._schedule.now
+        self._began = self._schedule.now
         self.last = sync(
             self._archive.index,
             pool,
@@ -82,11 +83,16 @@ class Host:
             monotonic=self._schedule.monotonic,
             lock_holder=self._lock,
         )
-        seconds = self._schedule.now - started
+        seconds = self._schedule.now - self._began
+        self._began = None
         self.runs += 1
         self.failures += self.last.exit_status != 0
-        self.busy_s += seconds
+        self._busy_s += seconds
         self.longest_s = max(self.longest_s, seconds)
+
+    def busy_s(self) -> float:
+        """Return the seconds for which a run was under way until now."""
+        return self._busy_s + (0.0 if self._began is None else self._schedule.now - self._began)
 
     def _lock(self, path: str) -> SimulatedLock:
         root = os.path.dirname(os.path.dirname(path))

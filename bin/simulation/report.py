@@ -101,12 +101,12 @@ class Report:
             oldest_d=round((now - min(pending)) / DAY, 1) if pending else 0.0,
             moved_tb=round((moved_b - self._moved_b) / 1e12, 3),
             runs=runs - self._runs,
-            busy=round(max((host.busy_s - self._busy_s[host.name]) / span for host in self._hosts), 3),
+            busy=round(max((host.busy_s() - self._busy_s[host.name]) / span for host in self._hosts), 3),
         )
         self.samples.append(taken)
         self.last, self._moved_b, self._runs = now, moved_b, runs
         self._below = self._at_risk = 0
-        self._busy_s = {host.name: host.busy_s for host in self._hosts}
+        self._busy_s = {host.name: host.busy_s() for host in self._hosts}
         return taken
 
     def document(self, now: float) -> dict[str, Any]:

@@ -25,6 +25,16 @@ def test_a_run_has_a_row_from_its_begin_to_its_end(rows: Rows) -> None:
     assert json.loads(text) == counts
 
 
+def test_the_delays_of_a_run_are_the_same_only_for_the_same_host_run_time_and_subject() -> None:
+    def delay(number: int, host: str, at: datetime.datetime, subject_id: int) -> float:
+        return runs.Run(number, host, lambda: at).chance("pull", subject_id).random()
+
+    later = WHEN + datetime.timedelta(seconds=1)
+    every = [(1, "a", WHEN, 5), (2, "a", WHEN, 5), (1, "b", WHEN, 5), (1, "a", later, 5), (1, "a", WHEN, 6)]
+    assert delay(*every[0]) == delay(*every[0])
+    assert len({delay(*one) for one in every}) == len(every)
+
+
 def test_what_failed_is_recorded_up_to_a_number(rows: Rows) -> None:
     run = rows.begin()
     texts = [Code.RUN_FAILED(error=f"fault {number}") for number in range(runs.MOST_FAILURES + 3)]
