@@ -10,8 +10,10 @@ import argparse
 import json
 import logging
 import resource
+import signal
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -53,8 +55,18 @@ def main() -> int:
             file=sys.stderr,
         )
 
+    stopped = threading.Event()
+
+    def stop(*_: object) -> None:
+        """End as after --minutes; a second Ctrl-C ends the program at once."""
+        stopped.set()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     def may_go_on() -> bool:
-        return asked.minutes is None or time.monotonic() - started < 60 * asked.minutes
+        late = asked.minutes is not None and time.monotonic() - started >= 60 * asked.minutes
+        return not (late or stopped.is_set())
+
+    signal.signal(signal.SIGINT, stop)
 
     # In memory, if there is a file system in memory: an index on a disk would be flushed at each commit.
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as directory:
