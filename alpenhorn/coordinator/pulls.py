@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
 from alpenhorn.coordinator.context import Context
@@ -38,6 +39,7 @@ class Pulls:
         self._most_b = BATCH_BYTES * context.limits.workers
         self._begun_again = False
         self._pages: dict[tuple[int, PriorityLevel], Iterator[list[PullFact]]] = {}
+        self._taken: Counter[tuple[int, PriorityLevel]] = Counter()  # pages with tasks
         self._begin(priorities.last_change(context.index))
 
     def _begin(self, changed: str | None) -> None:
@@ -98,10 +100,12 @@ class Pulls:
         self._withdraw_outdated()
         if self._pages:
             self._notice_priorities()
-        for turn in list(self._pages):
+        # In turn: the requests of one group may take longer than the run, or longer than those of others can wait.
+        for turn in sorted(self._pages, key=lambda turn: (-turn[1].priority, self._taken[turn])):
             # While pulls wait for a share of a bandwidth limit, plan more only for other groups.
             tasks = [] if self._limited.waits(turn[0]) else self._next_page(turn)
             if tasks:
+                self._taken[turn] += 1
                 return tasks + self._limited.start()
         started = self._limited.start()
         if not started and not self._pages:

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from alpenhorn.coordinator.pulls import FIRST_PAGE
 from tests.fixtures.archive import WHEN, WRITTEN, stand_in, wait_for
 
 pytestmark = pytest.mark.one_engine
@@ -102,3 +103,14 @@ def test_a_run_in_progress_notices_an_urgent_request(nodes, sshd):
     order = [file_id for file_id, _ in pulled(nodes)]
     assert sorted(order) == ids and order.index(ids[-1]) < 8, order
     assert [one for one in order if one != ids[-1]] == ids[:-1]
+
+
+def test_groups_take_turns_so_that_many_requests_into_one_hold_up_no_other(nodes):
+    ids = nodes.files(6 * FIRST_PAGE, "field")
+    nodes.requests(ids, "field", "one")
+    nodes.requests(ids[:5], "field", "two")
+    nodes.synced("--only", "pull")
+    order = [node for _, node in pulled(nodes)]
+    assert order.count("one") == 6 * FIRST_PAGE and order.count("two") == 5
+    # The second page of the first group is planned while the generation of the other node is written.
+    assert order.index("two") <= 3 * FIRST_PAGE
