@@ -190,6 +190,7 @@ def fleet(index: Index, long: bool) -> Fleet:
     return Fleet(index, 1_000_000 if index.dialect.in_a_file else 10_000)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(6 * 3600)  # with --long
 def test_hosts_converge_with_the_fewest_copies_and_deletions_leave_what_is_needed(fleet: Fleet) -> None:
     def converges(copies: int, sites: int) -> int:
