@@ -292,18 +292,27 @@ def _exchange(
         return
     old = os.stat(source, dir_fd=source_dir, follow_symlinks=False)
     # The exchange itself sets the status change time.
-    if _content(old) != _content(before) and old.st_mtime >= since:
+    if not unchanged(old, before) and old.st_mtime >= since:
         ours = os.stat(name, dir_fd=directory, follow_symlinks=False)
         rename_exchange(source, name, source_dir, directory)
         back = os.stat(source, dir_fd=source_dir, follow_symlinks=False)
-        if _content(back) != _content(ours):  # the owner has replaced it once more
+        if not unchanged(back, ours):  # the owner has replaced it once more
             _put_aside(source, source_dir, directory, name, back)
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
     os.unlink(source, dir_fd=source_dir)
 
 
-def _content(status: os.stat_result) -> tuple[int, int, int, int]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+def unchanged(now: os.stat_result, before: os.stat_result) -> bool:
+    """Return whether a file with the status `now` is the one that had the status `before`, and was not written since.
+
+    A rename or hard link may have changed its status change time.
+    """
+    return (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) == (
+        before.st_dev,
+        before.st_ino,
+        before.st_size,
+        before.st_mtime_ns,
+    )
 
 
 def _put_aside(source: str, source_dir: int, directory: int, name: str, status: os.stat_result) -> str:

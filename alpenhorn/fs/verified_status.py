@@ -25,7 +25,7 @@ import os
 from contextlib import suppress
 
 from alpenhorn.fs.abilities import kind_of
-from alpenhorn.fs.placing import StatusAround
+from alpenhorn.fs.placing import StatusAround, unchanged
 
 LEAST_B = 2**20  # bytes; reading a shorter file costs little more than keeping its status
 CLEARLY_S = 2.0  # seconds; far longer than a tick
@@ -82,13 +82,8 @@ class StatusTaker:
         before, after = around.before, around.after
         if before is None or after is None or self.text(before) != known:
             return ""
-        same = (before.st_ino, before.st_size, before.st_mtime_ns) == (
-            after.st_ino,
-            after.st_size,
-            after.st_mtime_ns,
-        )
         clear = after.st_mtime_ns <= self._earlier_ns and after.st_ctime_ns % _SECOND
-        return self.text(after) if same and clear else ""
+        return self.text(after) if unchanged(after, before) and clear else ""
 
     def _is_suitable(self, fd: int, device: int) -> bool:
         if device not in self._suits:

@@ -39,13 +39,3 @@ def verify(
     if not found.agree(md5sum, sha256):
         raise other_content(found, md5sum, sha256)
     return status, found
-
-
-def unchanged(now: os.stat_result, verified: os.stat_result) -> bool:
-    """Return whether a file with the status `now` is the verified one, unchanged."""
-    return (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) == (
-        verified.st_dev,
-        verified.st_ino,
-        verified.st_size,
-        verified.st_mtime_ns,
-    )

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from alpenhorn.errors import AlpenhornError, Stopped, UnsafePath
 from alpenhorn.fs.paths import TreeOpener
-from alpenhorn.fs.placing import Outcome, Replacement, Stage
+from alpenhorn.fs.placing import Outcome, Replacement, Stage, unchanged
 from alpenhorn.fs.tree_lock import LOCK_SECONDS, LockTimeout, TreeLock
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.links import LookFile, LookJob, LookOutcome, SeparateJob, SeparateResult
@@ -227,10 +227,4 @@ def _same(below: TreeOpener, one: _OwnCopy) -> bool:
         now = _status(below, one.file.path)
     except (OSError, UnsafePath):
         return False
-    before = one.status
-    return (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) == (
-        before.st_dev,
-        before.st_ino,
-        before.st_size,
-        before.st_mtime_ns,
-    )
+    return unchanged(now, one.status)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs import descriptors
 from alpenhorn.fs.paths import TreeOpener
-from alpenhorn.fs.placing import StatusAround
+from alpenhorn.fs.placing import StatusAround, unchanged
 from alpenhorn.fs.verified_status import StatusTaker
 from alpenhorn.model.pulls import Method, PullFile
 from alpenhorn.model.tasks import Blame
@@ -95,7 +95,7 @@ class _Verified(NamedTuple):
     def is_same(self, now: os.stat_result) -> bool:
         """Return whether a file with the status `now` is the verified one, unchanged."""
         same_time = not self.one.unread or now.st_ctime_ns == self.status.st_ctime_ns
-        return same_time and link.unchanged(now, self.status)
+        return same_time and unchanged(now, self.status)
 
 
 def _link_some(

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from alpenhorn.fs.placing import unchanged
 from alpenhorn.model.tasks import Blame
 from alpenhorn.transfer.blame import TransferFailed
-from alpenhorn.transfer.link import unchanged, verify
+from alpenhorn.transfer.link import verify
 
 
 def test_a_right_source_is_known_again_until_it_is_written_to(tmp_path: Path) -> None:
