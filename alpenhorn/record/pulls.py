@@ -108,15 +108,11 @@ def settle(
         )
         colliding = [result for result in verified if result.file.file_id in differ]
         verified = [result for result in verified if result.file.file_id not in differ]
-        for some, at in (
-            ([result for result in verified if not result.unread], None),
-            ([result for result in verified if result.unread], NEVER_READ),
-        ):
+        linked = [result for result in verified if result.unread]
+        for some, at in (([result for result in verified if not result.unread], None), (linked, NEVER_READ)):
             copies = [(result.file.file_id, result.space_b) for result in some]
             good(index, run, node, copies, "pulled", [_pulled(result, source) for result in some], read=at)
-        read_as_source(
-            index, source.id, node.id, [result.file.file_id for result in verified if result.unread]
-        )
+        read_as_source(index, source.id, node.id, [result.file.file_id for result in linked])
         kept = [
             (result.file.file_id, node.id, Code.CHANGED_FILE_KEPT(path=repr(result.aside)))
             for result in pulled
