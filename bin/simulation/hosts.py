@@ -8,6 +8,7 @@ import os
 from alpenhorn.config import Config, Database, DeleteLimit, Sync, Transfer
 from alpenhorn.coordinator.report import Asked, Report, Unwatched
 from alpenhorn.coordinator.sync import sync
+from alpenhorn.index.times import naive
 from alpenhorn.record.claims import LEASE
 from simulation.archive import Archive
 from simulation.pool import SimulatedLock, SimulatedPool
@@ -101,7 +102,7 @@ class Host:
     def _keep_claims(self, until: float) -> None:
         """Extend the claims of this host before it sleeps, in place of the renewals of each five minutes."""
         if until - self._schedule.now > LEASE.total_seconds() / 3:
-            index, expires = self._archive.index, self._schedule.utc_at(until) + LEASE
+            index, expires = self._archive.index, naive(until) + LEASE
             index.retry(
                 lambda: index.execute(
                     "UPDATE sync_claim SET expires = ? WHERE host = ?", (expires, self.name)

@@ -42,10 +42,6 @@ class Schedule:
         """Return the time as naive UTC."""
         return naive(self.now)
 
-    @staticmethod
-    def utc_at(seconds: float) -> datetime.datetime:
-        return naive(seconds)
-
     def monotonic(self) -> float:
         return self.now
 
