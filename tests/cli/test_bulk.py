@@ -8,21 +8,18 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import peewee as pw
 import pytest
 
-from alpenhorn.errors import IndexUnusable
-from alpenhorn.index.bulk import Interrupter
 from alpenhorn.index.connection import Index
 from tests.cli.conftest import Archive
 from tests.fixtures.archive import Archive as RealArchive
 from tests.fixtures.archive import wait_for
 from tests.fixtures.index import MariaDBServer
+from tests.fixtures.interrupting import require_interruption
 from tests.fixtures.starts import VARIABLE
 from tests.scan.statements import counted
 
@@ -329,26 +326,7 @@ def test_an_error_after_a_piece_says_how_far_it_came(archive: Archive) -> None:
 
 
 def test_a_statement_is_ended_by_another_thread(index: Index) -> None:
-    interrupt = Interrupter(index)
-    over = threading.Event()
-
-    def again_and_again() -> None:
-        while not over.wait(0.05):
-            interrupt()
-
-    thread = threading.Thread(target=again_and_again)
-    thread.start()
-    forever = (
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n"
-        if index.dialect.in_a_file
-        else "SELECT SUM(a.seq * b.seq) FROM seq_1_to_10000000 a, seq_1_to_10000000 b"
-    )
-    try:
-        with pytest.raises((IndexUnusable, pw.OperationalError), match="interrupted"):
-            index.execute(forever).fetchall()
-    finally:
-        over.set()
-        thread.join()
+    require_interruption(index, index.execute)
     assert index.execute("SELECT 1").fetchone() == (1,)
 
 

@@ -50,23 +50,13 @@ class Replicated(NamedTuple):
 
     def wait(self) -> None:
         """Wait until the replica has applied what was committed on the primary server."""
-        (position,) = query(self.primary, "SELECT @@gtid_binlog_pos")
-        assert query(self.replica, f"SELECT MASTER_GTID_WAIT('{position}', 60)") == (0,)
+        (position,) = self.primary.row("SELECT @@gtid_binlog_pos")
+        assert self.replica.row(f"SELECT MASTER_GTID_WAIT('{position}', 60)") == (0,)
 
     def at_replica(self, command: str):
         """Run a command whose configuration names the replica."""
         conf = self.archive.configure("here", database={"url": self.replica.tcp(DATABASE, READER)})
         return self.archive.run(*command.split(), conf=conf)
-
-
-def query(server: NetworkServer, statement: str) -> tuple:
-    connection = server.connect()
-    try:
-        cursor = connection.cursor()
-        cursor.execute(statement)
-        return cursor.fetchone()
-    finally:
-        connection.close()
 
 
 @pytest.fixture(scope="module")

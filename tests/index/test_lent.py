@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +12,6 @@ from playhouse.pool import PooledSqliteDatabase
 
 from alpenhorn import address
 from alpenhorn.errors import IndexUnusable
-from alpenhorn.index.bulk import Interrupter
 from alpenhorn.index.check import Level, check
 from alpenhorn.index.connection import Index
 from alpenhorn.index.connector import Connector, Lender, fault
@@ -23,6 +21,7 @@ from alpenhorn.index.lent import lent
 from alpenhorn.index.schema import create
 from alpenhorn.index.tables import ArchiveAcq
 from tests.fixtures.index import MariaDBServer, open_empty
+from tests.fixtures.interrupting import require_interruption
 
 
 def parameters(url: str) -> tuple[str, dict[str, Any]]:
@@ -142,27 +141,8 @@ def test_a_statement_is_interrupted_through_a_second_connection_of_the_package(
     opened: tuple[Package, Index],
 ) -> None:
     package, index = opened
-    interrupt = Interrupter(index)
     before = index.db.connection()
-    over = threading.Event()
-
-    def again_and_again() -> None:  # the statement may begin after the first time
-        while not over.wait(0.05):
-            interrupt()
-
-    thread = threading.Thread(target=again_and_again)
-    thread.start()
-    forever = (
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n"
-        if index.dialect.in_a_file
-        else "SELECT SUM(a.seq * b.seq) FROM seq_1_to_10000000 a, seq_1_to_10000000 b"
-    )
-    try:
-        with pytest.raises((IndexUnusable, pw.OperationalError), match="interrupted"):
-            index.db.execute_sql(forever).fetchall()
-    finally:
-        over.set()
-        thread.join()
+    require_interruption(index, index.db.execute_sql)
     assert index.db.connection() is before and acqs(index) == [] and package.asked == 1
 
 
@@ -176,7 +156,7 @@ def test_statements_in_a_session_that_the_driver_replaced_are_not_committed(
 
     def replace() -> None:
         mariadb.run(f"KILL CONNECTION {index.db.connection().thread_id()}")
-        # As a driver does that connects again by itself.
+        # As a driver does that connects again automatically.
         package.db._state.conn.__init__(
             autocommit=True, database=package.db.database, **package.db.connect_params
         )
