@@ -96,7 +96,8 @@ def request_or_cancel(
         )
     else:
         targets = tuple(target.id for target in names.groups(index, given.targets))
-        edit = _request(app, selection._replace(targets=targets), ends(node, group), given.priority)
+        selection = files_to_request.narrowed(index, selection._replace(targets=targets))
+        edit = _request(app, selection, ends(node, group), given.priority)
     bulk.run(app, edit, given, lambda found: _show(app, edit.parts, given.show_acqs, given.show_files))
 
 

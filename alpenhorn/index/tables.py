@@ -537,7 +537,8 @@ class SyncDigest(SyncTable):
 class SyncTally(SyncTable):
     """The copies of a part of the archive on a node, in one state, when the part was counted.
 
-    `part`: its first possible file id, and `files`: number of copies of its files; see `alpenhorn.scan.tallies`.
+    `part`: its first possible file id, and `files`: number of copies of its files; `ids`: which files these are, see
+    `alpenhorn.scan.tallies`.
     """
 
     part = pw.IntegerField()
@@ -546,16 +547,23 @@ class SyncTally(SyncTable):
     wants_file = pw.CharField(max_length=1)
     files = pw.IntegerField()
     bytes = pw.BigIntegerField()
+    ids = pw.BigIntegerField(null=True)
 
     class Meta:
         primary_key = pw.CompositeKey("part", "node_id", "has_file", "wants_file")
 
 
 class SyncTallyPart(SyncTable):
-    """A part of the archive whose tallies can be used.  `counted`: the copies were counted after that time."""
+    """A part of the archive whose tallies can be used.
+
+    `counted`: the copies were counted after that time.  `files`: number of the files of the part, with or without
+    copies; `ids`: which files these are.
+    """
 
     part = pw.IntegerField(primary_key=True)
     counted = pw.DateTimeField()
+    files = pw.IntegerField(null=True)
+    ids = pw.BigIntegerField(null=True)
 
 
 class SyncVerifiedStatus(SyncTable):

@@ -1,7 +1,7 @@
 """Versions, tables and columns by which the current index is recognized."""
 
 # The version of sync is the number of the newest step in alpenhorn.index.migrations.
-VERSIONS = {"alpenhorn": 2, "sync": 12}
+VERSIONS = {"alpenhorn": 2, "sync": 13}
 SYNC_TABLE_NAMES = (
     "sync_run",
     "sync_claim",

@@ -10,9 +10,9 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.record.index_values import COLUMNS
 from alpenhorn.record.run import FORMAT
-from alpenhorn.scan.tallies import LOOKED, NAME, PART, StateTally, changed_since, is_due
+from alpenhorn.scan.tallies import LOOKED, NAME, PART, PartTally, changed_since, is_due
 
-SUMS = ("part", "node_id", "has_file", "wants_file", "files", "bytes")
+SUMS = ("part", "node_id", "has_file", "wants_file", "files", "bytes", "ids")
 LARGEST = 2**63 - 1
 
 
@@ -34,7 +34,7 @@ def look_for_changes(index: Index) -> datetime.datetime | None:
     return index.retry(work)
 
 
-def keep(index: Index, look: datetime.datetime, part: int, sums: Sequence[StateTally]) -> bool:
+def keep(index: Index, look: datetime.datetime, part: int, sums: PartTally) -> bool:
     """Keep the sums of a part, counted after `look`; return false, and keep nothing, if there was another look since.
 
     That one may have found a change that is not in these sums.
@@ -46,12 +46,11 @@ def keep(index: Index, look: datetime.datetime, part: int, sums: Sequence[StateT
         index.execute("DELETE FROM sync_tally WHERE part = ?", (part,))
         index.executemany(
             f"INSERT INTO sync_tally ({', '.join(SUMS)}) VALUES ({', '.join('?' * len(SUMS))})",
-            [(part, *one[:-1], min(one.bytes, LARGEST)) for one in sums],
+            [(part, *one._replace(bytes=min(one.bytes, LARGEST))) for one in sums.copies],
         )
-        columns = ("part", "counted")
-        index.execute(
-            index.upsert("sync_tally_part", columns, columns[:1], columns[1:]), (part, look.strftime(FORMAT))
-        )
+        columns = ("part", "counted", "files", "ids")
+        upsert = index.upsert("sync_tally_part", columns, columns[:1], columns[1:])
+        index.execute(upsert, (part, look.strftime(FORMAT), sums.files, sums.ids))
         return True
 
     return index.retry(work)

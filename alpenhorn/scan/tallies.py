@@ -5,6 +5,9 @@ Files are divided by their ids into parts of PART files.  Runs count the copies 
 somebody asks.  A change is known by `last_update`, which every program sets by the clock of its host: a clock that is
 less than MARGIN slow, and a transaction that takes less, are allowed for.  A change without it, by hand, is seen when
 the part is counted again, which is once a day.
+
+With each number of files goes their `ids`, the sum of a pseudo-random number of 31 bits for each file: sets of files
+with the same number and the same `ids` are the same set, except for one in about 10^11 pairs.
 """
 
 from __future__ import annotations
@@ -27,28 +30,45 @@ PRESENT = ("Y", "M", "X")  # states of copies that are, or may be, on the node
 LOOKED = "SELECT at FROM sync_index WHERE name = ?"
 CHANGED = f"SELECT DISTINCT c.file_id - c.file_id % {PART} FROM archivefilecopy c WHERE c.last_update >= ?"
 LAST = "SELECT MAX(id) FROM archivefile"
-COUNTED = "SELECT part, counted FROM sync_tally_part"
+# The `ids` of a part, or of copies, are NULL if an earlier version counted them.
+COUNTED = "SELECT part, counted FROM sync_tally_part WHERE ids IS NOT NULL"
 # Parts and sums are read by one statement, since a run may be storing others.
 STORED = """
-    SELECT p.part, t.node_id, t.has_file, t.wants_file, t.files, t.bytes
+    SELECT p.part, t.node_id, t.has_file, t.wants_file, t.files, t.bytes, t.ids,
+        p.files AS all_files, p.ids AS all_ids
     FROM sync_tally_part p LEFT JOIN sync_tally t ON t.part = p.part AND {which}
+    WHERE p.ids IS NOT NULL
 """
-COUNT = """
-    SELECT c.node_id, c.has_file, c.wants_file, COUNT(*) AS files__count, SUM(f.size_b) AS bytes__sum
+# At most 2^42, 2^62 and 2^45 (the sum) before each remainder by a prime, so that nothing overflows.
+_NUMBER = f"(f.id % {PART} + 1)"
+_MIXED = f"({_NUMBER} * {_NUMBER} * {_NUMBER} % 2147483629)"
+IDS = f"SUM({_MIXED} * {_MIXED} % 2147483587)"
+COUNT = f"""
+    SELECT c.node_id, c.has_file, c.wants_file, COUNT(*) AS files__count, SUM(f.size_b) AS bytes__sum, {IDS} AS ids__sum
     FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id
-    WHERE {which} GROUP BY c.node_id, c.has_file, c.wants_file
+    WHERE {{which}} GROUP BY c.node_id, c.has_file, c.wants_file
 """
+COUNT_FILES = f"SELECT COUNT(*), {IDS} FROM archivefile f WHERE f.id >= ? AND f.id < ?"
 RANGE = "c.file_id >= ? AND c.file_id < ?"
 
 
 class StateTally(NamedTuple):
-    """Copies on a node in one state.  `bytes`: total length of the files whose length is known."""
+    """Copies on a node in one state.  `bytes`: total length of the files whose length is known; `ids`: see above."""
 
     node_id: int
     has_file: str
     wants_file: str
     files: int
     bytes: int
+    ids: int
+
+
+class PartTally(NamedTuple):
+    """A part of the archive: number and `ids` of its files, and the copies of these by node and state."""
+
+    files: int
+    ids: int
+    copies: list[StateTally]
 
 
 class _Stored(NamedTuple):
@@ -58,6 +78,9 @@ class _Stored(NamedTuple):
     wants_file: str | None
     files: int | None
     bytes: int | None
+    ids: int | None
+    all_files: int
+    all_ids: int
 
 
 def of_nodes(index: Index, node_ids: Sequence[int]) -> list[StateTally]:
@@ -73,14 +96,41 @@ def stored_bytes(index: Index, node_id: int) -> int:
     return sum(one.bytes for one in of_nodes(index, [node_id]) if one.has_file in PRESENT)
 
 
-def _of_some(index: Index, node_ids: Sequence[int]) -> Iterator[StateTally]:
+def unchanged(index: Index, which: str, values: Sequence[int]) -> dict[int, PartTally]:
+    """Return the parts whose sums are up to date, by their first possible file id.
+
+    `which`: the condition for the sums of copies `t` to return.
+    """
     # In this order: a part that is changed or counted in the meantime is complete in one of them.
     changed = set(changed_since(index, looked(index)))
-    rows = index.facts(_Stored, STORED.format(which=f"t.node_id IN ({marks(node_ids)})"), tuple(node_ids))
-    counted = {row.part for row in rows} - changed
+    stored = _by_part(index.facts(_Stored, STORED.format(which=which), values))
+    return {part: tally for part, tally in stored.items() if part not in changed}
+
+
+def _by_part(rows: Iterable[_Stored]) -> dict[int, PartTally]:
+    """Return the parts of which all sums have `ids`."""
+    found: dict[int, PartTally] = {}
+    partial: set[int] = set()
     for row in rows:
-        if row.part in counted:
-            yield from _sums(row)
+        part = found.setdefault(row.part, PartTally(row.all_files, row.all_ids, []))
+        if row.node_id is None:
+            continue  # no copy of the part is on the nodes that were asked for
+        if row.ids is None:
+            partial.add(row.part)
+            continue
+        part.copies.append(
+            StateTally(
+                *(row.node_id, row.has_file or "", row.wants_file or ""),
+                *(row.files or 0, row.bytes or 0, row.ids),
+            )
+        )
+    return {part: tally for part, tally in found.items() if part not in partial}
+
+
+def _of_some(index: Index, node_ids: Sequence[int]) -> Iterator[StateTally]:
+    counted = unchanged(index, f"t.node_id IN ({marks(node_ids)})", node_ids)
+    for part in counted.values():
+        yield from part.copies
     if not counted:
         yield from _count(index, f"c.node_id IN ({marks(node_ids)})", tuple(node_ids))
         return
@@ -125,29 +175,25 @@ def to_count(index: Index, look: datetime.datetime, before: datetime.datetime) -
     return [part for part in parts if part not in counted] + [part for _, part in old]
 
 
-def count_part(index: Index, part: int) -> list[StateTally]:
-    return _count(index, RANGE, (part, part + PART))
+def count_part(index: Index, part: int) -> PartTally:
+    files, ids = index.execute(COUNT_FILES, (part, part + PART)).fetchone()
+    return PartTally(files, whole(ids), sorted(_count(index, RANGE, (part, part + PART))))
 
 
 def wrong_parts(index: Index) -> list[int]:
     """Count all parts with sums; return those whose sums are wrong although no copy was changed since."""
-    kept: dict[int, list[StateTally]] = {}
-    for row in index.facts(_Stored, STORED.format(which="1 = 1")):
-        kept.setdefault(row.part, []).extend(_sums(row))
-    differ = {part for part, sums in kept.items() if sorted(sums) != sorted(count_part(index, part))}
+    kept = _by_part(index.facts(_Stored, STORED.format(which="1 = 1")))
+    differ = {
+        part
+        for part, tally in kept.items()
+        if tally._replace(copies=sorted(tally.copies)) != count_part(index, part)
+    }
     # A change since the sums were read is no fault.
     return sorted(differ.difference(changed_since(index, looked(index)) if differ else ()))
 
 
-def _sums(row: _Stored) -> list[StateTally]:
-    """Return the sums in a row; none if no copy of the part is on the nodes that were asked for."""
-    if row.node_id is None:
-        return []
-    return [StateTally(row.node_id, row.has_file or "", row.wants_file or "", row.files or 0, row.bytes or 0)]
-
-
 def _count(index: Index, which: str, values: Sequence[int]) -> list[StateTally]:
-    return index.facts(StateTally, COUNT.format(which=which), values, bytes=whole)
+    return index.facts(StateTally, COUNT.format(which=which), values, bytes=whole, ids=whole)
 
 
 def stretches(parts: Iterable[int]) -> list[tuple[int, int]]:

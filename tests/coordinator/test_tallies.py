@@ -17,26 +17,13 @@ from alpenhorn.edits import node_deletion
 from alpenhorn.record import tallies as record
 from alpenhorn.scan import tallies
 from alpenhorn.scan.names import NamedRow
-from alpenhorn.scan.tallies import MARGIN, NAME, PART, StateTally, of_nodes, stored_bytes, stretches
+from alpenhorn.scan.tallies import IDS, MARGIN, NAME, PART, StateTally, of_nodes, stored_bytes, stretches
+from tests.coordinator.parts import change, in_part, later
 from tests.fixtures.rows import WHEN, Rows
 from tests.scan.statements import counted
 
 MINUTE = datetime.timedelta(minutes=1)
 STATES = ("YY", "YN", "MY", "XY", "NY", "NN", "YM")
-
-
-def in_part(rows: Rows, part: int, number: int = 1, size_b: int | None = 10) -> int:
-    file_id = part * PART + number
-    rows.insert(
-        "archivefile",
-        id=file_id,
-        acq_id=rows.acq,
-        name=f"f{file_id}",
-        size_b=size_b,
-        md5sum=None,
-        registered=WHEN,
-    )
-    return file_id
 
 
 def sums(found: list[StateTally]) -> Counter[tuple[object, ...]]:
@@ -66,21 +53,6 @@ def agrees(rows: Rows) -> bool:
 def parts(rows: Rows) -> list[int]:
     """The numbers of the parts whose sums are kept."""
     return [part // PART for (part,) in rows.all("SELECT part FROM sync_tally_part ORDER BY part")]
-
-
-def later(rows: Rows, span: datetime.timedelta) -> None:
-    """Let that time pass after the last look, and after all counts."""
-    rows.do("UPDATE sync_index SET at = ? WHERE name = ?", rows.index.now() - span, NAME)
-    rows.do("UPDATE sync_tally_part SET counted = ?", rows.index.now() - span)
-
-
-def change(rows: Rows, file_id: int, state: str, ago: datetime.timedelta) -> None:
-    rows.do(
-        "UPDATE archivefilecopy SET has_file = ?, wants_file = ?, last_update = ? WHERE file_id = ?",
-        *state,
-        rows.index.now() - ago,
-        file_id,
-    )
 
 
 @pytest.fixture
@@ -207,7 +179,7 @@ def test_a_file_whose_length_is_corrected_and_a_file_that_is_deleted(filled: Row
 
 def test_a_node_that_is_deleted_takes_its_sums_with_it(filled: Rows) -> None:
     node_id = filled.node["two"]
-    filled.do("INSERT INTO sync_tally VALUES (0, ?, 'Y', 'Y', 3, 30)", node_id)
+    filled.do("INSERT INTO sync_tally VALUES (0, ?, 'Y', 'Y', 3, 30, 7)", node_id)
     filled.do("UPDATE storagenode SET active = 0 WHERE id = ?", node_id)
     assert ("sync_tally", "node_id") in node_deletion.SMALL
     node_deletion.delete(filled.index, NamedRow(node_id, "two"), WHEN, lambda done, of: None)
@@ -283,3 +255,33 @@ def test_each_statement_that_changes_a_copy_sets_the_time_of_the_change() -> Non
                     found += 1
                     assert "last_update" in keys, path
     assert found > 15
+
+
+def test_the_numbers_of_files_differ_and_add_up_without_overflow(rows: Rows) -> None:
+    """Otherwise different files could have the same sum."""
+    rows.do("DELETE FROM archivefile")
+    values = [(number, rows.acq, f"f{number}", WHEN) for number in range(PART, 2 * PART)]
+    for start in range(0, PART, 4096):
+        rows.index.executemany(
+            "INSERT INTO archivefile (id, acq_id, name, registered) VALUES (?, ?, ?, ?)",
+            values[start : start + 4096],
+        )
+    numbers = [
+        int(number)
+        for (number,) in rows.all(f"SELECT {IDS} FROM archivefile f WHERE f.id >= ? GROUP BY f.id", PART)
+    ]
+    expected = [pow(x, 3) % 2147483629**1 for x in range(1, PART + 1)]
+    assert sorted(numbers) == sorted(one * one % 2147483587 for one in expected)
+    assert len(set(numbers)) == PART
+    assert tallies.count_part(rows.index, PART)[:2] == (PART, sum(numbers))
+
+
+def test_sums_that_an_earlier_version_kept_are_not_used_and_counted_anew(filled: Rows) -> None:
+    refresh(filled.index, lambda: True)
+    filled.do("UPDATE sync_tally SET ids = NULL, files = 0 WHERE part = 0")
+    filled.do("UPDATE sync_tally_part SET ids = NULL WHERE part = ?", 2 * PART)
+    filled.do("UPDATE sync_tally SET files = 0 WHERE part = ?", 2 * PART)
+    assert agrees(filled) and tallies.wrong_parts(filled.index) == []
+    later(filled, MINUTE * 20)
+    refresh(filled.index, lambda: True)
+    assert filled.all("SELECT COUNT(*) FROM sync_tally_part WHERE ids IS NOT NULL") == [(4,)]

@@ -19,6 +19,7 @@ from alpenhorn.index.migrations import (
     step_10,
     step_11,
     step_12,
+    step_13,
 )
 from alpenhorn.index.migrations.ddl import AddColumn, AddIndex, CreateTable, Migration, Part
 
@@ -35,6 +36,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     step_10.MIGRATION,
     step_11.MIGRATION,
     step_12.MIGRATION,
+    step_13.MIGRATION,
 )
 
 
