@@ -8,6 +8,8 @@ from itertools import groupby
 import hypothesis
 import pytest
 
+from tests.fixtures import memory
+
 # A shell that starts the tests in the background has them ignore Ctrl-C, and nohup a closed terminal, and so would all
 # that they start.
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
@@ -56,10 +58,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="start the commands of every Nth test as users do, and fork those of the others, which is faster"
         " (default: 1 with --long, 8 without)",
     )
+    group.addoption(
+        "--in-memory",
+        action="store_true",
+        help="create the files of tests in memory, where flushing takes no time; without, and in CI, on the disk",
+    )
     group.addoption("--games", type=int, default=1, help="seed of the adversary test")
 
 
 LONG = ("adversary", "hammer", "kill")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--in-memory"):
+        memory.keep_files_of_tests()
 
 
 @pytest.fixture(scope="session")
