@@ -32,7 +32,7 @@ INTEGERS = _names(
     " group_to_id node_from_id completed cancelled recurse register autosync autoclean exit_status done failed bytes"
     " pid target_id reserved_b run_id fence subject_id count tries compared event_id files generation"
     " next_generation separate looked lost copies sites min_age priority policy_id required place begun_at part"
-    " releases declared_lost stuck nowhere source_id request_id"
+    " releases declared_lost stuck nowhere source_id request_id ids"
 )
 FLOATS = _names("max_total_gb min_avail_gb avail_gb")
 TEXTS = _names(

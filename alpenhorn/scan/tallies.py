@@ -35,7 +35,7 @@ COUNTED = "SELECT part, counted FROM sync_tally_part WHERE ids IS NOT NULL"
 # Parts and sums are read by one statement, since a run may be storing others.
 STORED = """
     SELECT p.part, t.node_id, t.has_file, t.wants_file, t.files, t.bytes, t.ids,
-        p.files AS all_files, p.ids AS all_ids
+        p.files AS part_files__files, p.ids AS part_ids__ids
     FROM sync_tally_part p LEFT JOIN sync_tally t ON t.part = p.part AND {which}
     WHERE p.ids IS NOT NULL
 """
@@ -79,8 +79,8 @@ class _Stored(NamedTuple):
     files: int | None
     bytes: int | None
     ids: int | None
-    all_files: int
-    all_ids: int
+    part_files: int
+    part_ids: int
 
 
 def of_nodes(index: Index, node_ids: Sequence[int]) -> list[StateTally]:
@@ -112,7 +112,7 @@ def _by_part(rows: Iterable[_Stored]) -> dict[int, PartTally]:
     found: dict[int, PartTally] = {}
     partial: set[int] = set()
     for row in rows:
-        part = found.setdefault(row.part, PartTally(row.all_files, row.all_ids, []))
+        part = found.setdefault(row.part, PartTally(row.part_files, row.part_ids, []))
         if row.node_id is None:
             continue  # no copy of the part is on the nodes that were asked for
         if row.ids is None:

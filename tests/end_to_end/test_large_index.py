@@ -259,6 +259,7 @@ def test_tape_reads_only_its_copies(meter: Meter) -> None:
         ("request", "list", "--limit", "5"),
         ("history", "--limit", "5"),
         ("acq", "list", "--limit", "5"),
+        ("node", "sync", "far", "far_too", "--check"),
     ],
     ids=" ".join,
 )
