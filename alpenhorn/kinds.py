@@ -101,6 +101,7 @@ JOBS = {
     "DetectJob": Handler("alpenhorn.workers.detect:detect", ("report",)),
     "ImportJob": Handler("alpenhorn.workers.import_files:import_files", ("report",)),
     "TapeJob": Handler("alpenhorn.workers.tape:tape", ("report",)),
+    "BatchJob": Handler("alpenhorn.workers.tape_batches:run_batch", ("report",)),
     "DeleteJob": Handler("alpenhorn.workers.delete:delete", ("report", "transfer", "silent")),
     "RestoreJob": Handler("alpenhorn.workers.trash:restore", ("report",)),
     "EmptyJob": Handler("alpenhorn.workers.trash:empty", ("report",)),

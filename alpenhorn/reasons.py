@@ -302,6 +302,8 @@ class Code(_Codes):
     """A run freed the disk space of a copy that is on tape."""
     NEITHER_ON_DISK_NOR_TAPE = "neither-on-disk-nor-tape", "it is neither on disk nor on tape"
     """A copy that the index records as good was not found."""
+    PUT_ON_TAPE = "put-on-tape", "the storage verified its MD5 sum on tape, in batch {batch}"
+    """A copy counts for deletions from then on, if its storage class asks for that."""
     LEFT_DISK_BEFORE_CHECK = "left-disk-before-check", "it left the disk again before it was checked"
     """It is restored from tape again."""
 
@@ -376,6 +378,8 @@ class Code(_Codes):
     """The copy is deleted once the request is done or cancelled."""
     COPY_BEING_PULLED = "copy-being-pulled", "it is being pulled from by {run}"
     """The copy is deleted once the pull has ended."""
+    COPY_GOING_TO_TAPE = "copy-going-to-tape", "it is being put on tape, in batch {batch}"
+    """The copy is deleted once the batch has ended, so that nothing of it stays on tape."""
     COPY_WANTED_BY_REQUEST = (
         "copy-wanted-by-request",
         "a pending request wants the file in this node's group; see: alpenhorn request list",
@@ -779,6 +783,15 @@ class Code(_Codes):
         "its restore from tape was started and did not complete",
     )
     """The restore is started again later."""
+    NOT_TO_TAPE_FROM_THERE = "not-to-tape-from-there", "it is {where}"
+    """Only a file that is on disk can be put on tape."""
+    NOT_ON_TAPE_AS_RECORDED = "not-on-tape-as-recorded", "{why}"
+    """The storage's own checksum is not the MD5 sum in the index, or the file is not on tape."""
+    TAPE_REMOVAL_FAILED = (
+        "tape-removal-failed",
+        "deleted from the disk, but not from tape yet: {why}",
+    )
+    """Its deletion is not recorded; a later run tries again."""
 
     # --- transfers
 
@@ -981,6 +994,22 @@ class Code(_Codes):
         "too little room on its disk to restore it from tape (see the setting headroom)",
     )
     """The disk in front of the tape is too full."""
+    PUT_ON_TAPE_NOW = "put-on-tape-now", "put on tape, in a batch of {files}"
+    """The batch would be begun."""
+    GOING_TO_TAPE = "going-to-tape", "being put on tape, in batch {batch}"
+    """The batch was begun earlier."""
+    COLLECTED_FOR_TAPE = (
+        "collected-for-tape",
+        "not on tape yet: collected for a batch ({files} of {most} files, {size} of {most_size}; waits {wait} at most)",
+    )
+    """The batch is begun when it is full, or when its oldest file has waited long enough."""
+    TAPE_BATCHES_UNDER_WAY = "tape-batches-under-way", "not on tape yet: waits for {batches} under way"
+    """The storage class limits the number of batches at once."""
+    TAPE_BATCH_WAITS_AFTER_FAILURE = (
+        "tape-batch-waits-after-failure",
+        "not on tape yet: {why}; tried again later",
+    )
+    """The last batch did not put the file on tape."""
     NO_SUCH_REQUEST = "no-such-request", "no such request"
     """It was removed from the index."""
     REQUEST_NOT_PENDING = "request-not-pending", "it is no longer pending"
@@ -1123,11 +1152,15 @@ class Code(_Codes):
     )
     """They may be lost."""
     TAPE_LOOK_FAILED = "tape-look-failed", "cannot determine whether files on {node} are on disk or tape"
-    """lfs failed; the next run tries again."""
+    """The next run tries again."""
     TAPE_RESTORE_FAILED = "tape-restore-failed", "files on {node} cannot be restored from tape"
     """The restore is tried again."""
     TAPE_LEAVE_FAILED = "tape-leave-failed", "the disk space of files on {node} could not be freed"
     """The disk in front of the tape stays as full as it is."""
+    TAPE_BATCH_FAILED = "tape-batch-failed", "files on {node} could not be put on tape"
+    """They stay on disk; a later run tries again."""
+    TAPE_AWAY = "tape-away", "the tape of node {node} cannot be used: {why}"
+    """Files stay on disk; the next run tries again."""
     DETECTOR_CALLBACK_WITHHELD = (
         "detector-callback-withheld",
         "the callback of the import detector {detector} was not called for imported files: {why}",

@@ -30,8 +30,8 @@ only_option = click.option(
     metavar="KIND",
     type=HintingChoice(NAMES),
     multiple=True,
-    help="Only this kind of work: import, check, delete, pull, tape (recall copies, or free their disk space), or trash"
-    " (bring files back, or delete them for good); may be repeated.",
+    help="Only this kind of work: import, check, delete, pull, tape (put copies there, recall them, or free disk"
+    " space), or trash (bring files back, or delete them for good); may be repeated.",
 )
 mass_delete_option = click.option(
     "--allow-mass-delete",

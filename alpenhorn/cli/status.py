@@ -23,6 +23,7 @@ from alpenhorn.cli.status_columns import (
     retirement_line,
     sum_columns,
     sums,
+    to_tape_line,
 )
 from alpenhorn.errors import ATTENTION, DONE
 from alpenhorn.listings.retirements import RetirementStatus
@@ -64,6 +65,8 @@ def status(
     changed by their owners, missing or suspect (Bad), and how long ago the last run ended, or for how long a disk is
     away that may be (see `alpenhorn node modify --absent-ok`).  Nodes that need attention come first; Items is
     the number of problems of each.  With --wide and in JSON there is more.
+
+    Files that are collected on a disk and not on tape yet are counted above the table.
 
     Retired nodes have a line of their own until they are deleted (see `alpenhorn node retire`); they are in the table
     only with --all, or if they need attention.
@@ -160,6 +163,11 @@ def _print(
     if retirements:
         output.line("Retired:")
         output.lines(f"  {retirement_line(one)}" for one in retirements)
+        output.line("")
+    to_tape = [text for line in lines if (text := to_tape_line(line.status))]
+    if to_tape:
+        output.line("Not on tape yet:")
+        output.lines(f"  {text}" for text in to_tape)
         output.line("")
     if by is not None:
         shown = sum_columns(by.capitalize())

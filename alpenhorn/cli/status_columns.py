@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from shlex import quote
 from typing import NamedTuple
@@ -71,6 +71,10 @@ def _of(path: str) -> str:
     return f"status.{path}"
 
 
+def _to_tape(name: str) -> Callable[[NodeStatusLine], object]:
+    return lambda line: getattr(line.status.to_tape, name) if line.status.to_tape else None
+
+
 def _last_run(line: NodeStatusLine) -> dict[str, object] | None:
     run = line.status.last_run
     return None if run is None else run_document(run, line.look.states[run.id])
@@ -97,6 +101,10 @@ def node_columns(wide: bool) -> tuple[ListingColumn, ...]:
         column("suspect", value=_of("suspect")),
         column("mendable", value=_of("mendable")),
         column("trash", value=_of("trashed")),
+        *(
+            column(f"to_tape.{name}", value=_to_tape(name))
+            for name in ("files", "in_batches", "size_b", "since")
+        ),
         column("verified", value=_of("verified")),
         column("away_since", value=lambda line: line.status.away and line.status.away.since),
         column("items", value=lambda line: len(line.items)),
@@ -168,6 +176,16 @@ def retirement_line(one: RetirementStatus) -> str:
     if one.left.files and not (one.waiting or one.stuck or one.releases):
         parts.append("to be kept there (no --release)")
     return f"{name}: {', '.join(parts)}; see: alpenhorn node retire {quote(name)}"
+
+
+def to_tape_line(status: NodeStatus) -> str:
+    """Describe the copies on a node that are not on tape yet; "" if there are none."""
+    total = status.to_tape
+    if total is None:
+        return ""
+    files = f"{formats.count(total.files, 'file')} ({output.size(total.size_b)})"
+    batches = f"{total.in_batches} in batches, " if total.in_batches else ""
+    return f"{status.node.name}: {files}, {batches}the first since {output.zoned(total.since)}"
 
 
 def sum_columns(header: str) -> tuple[ListingColumn, ...]:

@@ -60,9 +60,9 @@ class WholeRun:
     `deleted`: number of copies deleted, by node; `braked`: nodes whose deletions exceed delete_limit; `relieved`: nodes
     on which copies were deleted to make room; `looked`: counts of checked copies, by node.
 
-    For nodes with tape: `compared`: copies were compared with the tape; `recalled`: good copies are being restored to
-    be read again; `thinned`: copies left the disk for headroom; `lost`: (node id, file id) of copies found neither on
-    disk nor on tape.
+    For nodes with tape: `batched`: batches were looked at and begun; `compared`: copies were compared with the tape;
+    `recalled`: good copies are being restored to be read again; `thinned`: copies left the disk for headroom; `lost`:
+    (node id, file id) of copies found neither on disk nor on tape.
 
     `moved`: nodes for which unrecorded work was reported; `foreign`: (node id, file id) of paths at which a check found
     a file that was never a good copy, which is reported once.  `held_back`: the hosts that earlier runs could not reach
@@ -79,6 +79,7 @@ class WholeRun:
         self.braked: set[int] = set()
         self.relieved: set[int] = set()
         self.looked: dict[int, CheckCounts] = {}
+        self.batched: set[int] = set()
         self.compared: set[int] = set()
         self.recalled: set[int] = set()
         self.thinned: set[int] = set()

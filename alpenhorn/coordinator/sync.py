@@ -18,6 +18,7 @@ from alpenhorn.coordinator.endings import Row
 from alpenhorn.coordinator.planning import group_ios, make_planner, open_inodes, open_space
 from alpenhorn.coordinator.prepare import prepare
 from alpenhorn.coordinator.report import Asked, Report, Watcher
+from alpenhorn.coordinator.tape_batches import record_needs
 from alpenhorn.errors import Busy, IndexUnusable
 from alpenhorn.index.connection import Index
 from alpenhorn.io.base import TapeNode
@@ -105,6 +106,8 @@ def sync(
             report.nodes = [node.name for node in workable]
             _log.info("run %d on %s begins", run.id, ", ".join(report.nodes))
             claims.drop_dead(index, run, found.locks)
+            if not asked.changes_nothing:
+                record_needs(index, run, found.ios)
             compare = (
                 [] if asked.changes_nothing else media.settle(index, run, workable, found, judged, report)
             )

@@ -8,9 +8,10 @@ from itertools import chain, islice
 
 from alpenhorn.coordinator.checks import DAY, due_pages
 from alpenhorn.coordinator.context import Context
+from alpenhorn.coordinator.tape_batches import TapeBatches, preview_batches
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
-from alpenhorn.io.base import TapeNode
+from alpenhorn.io.base import BatchTapeNode, TapeNode
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tape import (
     Location,
@@ -23,11 +24,13 @@ from alpenhorn.model.tape import (
     TapeJob,
     TapeResult,
 )
+from alpenhorn.model.tape_batches import BatchJob
 from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan import tape as plan
 from alpenhorn.reasons import Code, Reason, headed
 from alpenhorn.record import tape as record
 from alpenhorn.scan import tape as scan
+from alpenhorn.scan.tape_batches import states
 
 FILES = 1000  # in one job
 AT_ONCE = 200  # copies that leave the disk before the free space is checked again
@@ -76,8 +79,10 @@ def preview(
         yield True, Code.ASKED_BACK_FROM_TAPE(purpose=one.purpose), one.file
     for one in found.later:
         yield False, NO_ROOM, one.file
+    if isinstance(io, BatchTapeNode):
+        yield from preview_batches(index, io, now)
     if free_b is not None and free_b < io.headroom_b:
-        for file in plan.enough(_dispensable(index, io.node), io.headroom_b - free_b):
+        for file in plan.enough(_dispensable(index, io), io.headroom_b - free_b):
             yield True, Code.LEAVES_DISK_FOR_ROOM(), file
 
 
@@ -104,6 +109,7 @@ class Tapes:
         self._ios = {io.node.id: io for io in context.ios.values() if isinstance(io, TapeNode)}
         self._tasks = {node_id: self._tasks_of(io) for node_id, io in self._ios.items()}
         self._busy: set[int] = set()
+        self._batches = TapeBatches(context)
 
     def feed(self) -> list[Task]:
         tasks = []
@@ -117,6 +123,9 @@ class Tapes:
         """Yield the tasks of each step after the previous one was recorded."""
         for step in (self._arrivals, self._restores, self._checked, self._comparisons):
             yield from step(io)
+        if isinstance(io, BatchTapeNode):
+            # Before files leave the disk, which they may only once they are on tape.
+            yield from self._batches.tasks(io)
         yield from self._headroom(io)
 
     def _rows(self, node: NodeFact) -> list[RestoreFact]:
@@ -178,7 +187,7 @@ class Tapes:
         if free_b is None or free_b >= io.headroom_b or node.id in context.whole.thinned:
             return
         context.whole.thinned.add(node.id)
-        files = _dispensable(context.index, node)
+        files = _dispensable(context.index, io)
         # Copies that are not on tape yet cannot leave; then others do.
         while (lack_b := io.headroom_b - free_b - self._left_b.get(node.id, 0)) > 0:
             some = plan.enough(islice(files, AT_ONCE), lack_b)
@@ -196,6 +205,10 @@ class Tapes:
 
     def task_ended(self, done: Done) -> None:
         job = done.task.job
+        if isinstance(job, BatchJob):
+            self._busy.discard(job.node.id)
+            self._batches.task_ended(job, done)
+            return
         assert isinstance(job, TapeJob)
         context, node = self.context, job.node
         self._ended(job)
@@ -243,6 +256,10 @@ class Tapes:
                 self._left_b[node.id] = self._left_b.get(node.id, 0) + file.held_b
 
     def task_withdrawn(self, task: Task) -> None:
+        if isinstance(task.job, BatchJob):
+            self._busy.discard(task.node_id)
+            self._batches.task_withdrawn(task.job)
+            return
         assert isinstance(task.job, TapeJob)
         if task.job.verb is TapeAction.LEAVE:
             record.set_ready(self.context.index, self.context.run, [f for f in task.job.files if f.ready])
@@ -252,9 +269,14 @@ class Tapes:
 DONE = {TapeAction.RESTORE: Location.COMING, TapeAction.LEAVE: Location.TAPE}
 
 
-def _dispensable(index: Index, node: NodeFact) -> Iterator[TapeFile]:
-    """Yield the copies that may leave the disk, in order, without empty ones."""
-    return (file for file in scan.dispensable(index, node.id) if file.held_b > 0)
+def _dispensable(index: Index, io: TapeNode) -> Iterator[TapeFile]:
+    """Yield the copies that may leave the disk, in order, without empty ones, and without those not on tape yet."""
+    files = [file for file in scan.dispensable(index, io.node.id) if file.held_b > 0]
+    if isinstance(io, BatchTapeNode):
+        rows = states(index, [io.node.id], [file.file_id for file in files])
+        on_tape = {row.file_id for row in rows if row.on_tape}
+        files = [file for file in files if file.file_id in on_tape]
+    return iter(files)
 
 
 def _is_over(row: RestoreFact) -> bool:

@@ -67,9 +67,9 @@ def _delete(index: Index, file_ids: Sequence[int]) -> int:
             succeeded(index, kind, ids)
     priorities.forget(index, requests)
     _detach_events(index, file_ids)
-    # By node, since verifications have no index on files alone.
+    # By node, since these tables have no index on files alone.
     for some_marks, some in in_chunks(index.values("SELECT id FROM storagenode")):
-        for table in ("sync_verification", "sync_verified_status"):
+        for table in ("sync_verification", "sync_verified_status", "sync_tape"):
             index.execute(
                 f"DELETE FROM {table} WHERE node_id IN ({some_marks}) AND {among}", (*some, *values)
             )

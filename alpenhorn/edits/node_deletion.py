@@ -27,6 +27,7 @@ LARGE = (
     ("archivefileimportrequest", "node_id", "id"),
     ("sync_verification", "node_id", "file_id"),
     ("sync_verified_status", "node_id", "file_id"),
+    ("sync_tape", "node_id", "file_id"),
     ("sync_trash", "node_id", "id"),
 )
 SMALL = (

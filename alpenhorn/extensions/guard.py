@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager, contextmanager
 
 from alpenhorn.errors import StorageError
 from alpenhorn.extensions.points import exception_text
-from alpenhorn.io.base import Group, Node, Refusal, Remote, Room, TapeNode
+from alpenhorn.io.base import BatchTapeNode, Group, Node, Refusal, Remote, Room, TapeNode
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import PullFact
+from alpenhorn.model.tape_batches import BatchLimits
 from alpenhorn.reasons import Code
 from alpenhorn.transfer.methods import BY_SETTING
 
@@ -45,6 +46,17 @@ def check_node(node: Node) -> None:
             value = getattr(node, name)
             _expect(type(value) is int and value >= 0, name, value, "a whole number")
         _expect(_is_time(node.restore_wait), "restore_wait", node.restore_wait, "a number of seconds")
+    if isinstance(node, BatchTapeNode):
+        limits = node.batch_limits
+        right = (
+            isinstance(limits, BatchLimits)
+            and all(
+                type(value) is int and value > 0 for value in (limits.files, limits.size_b, limits.at_once)
+            )
+            and _is_time(limits.wait)
+        )
+        _expect(right, "batch_limits", limits, "BatchLimits of at least 1 file, 1 byte and 1 batch")
+        _expect(type(node.counts_on_tape) is bool, "counts_on_tape", node.counts_on_tape, "True or False")
 
 
 def reserved(node: Node) -> Callable[[int], int]:

@@ -32,18 +32,18 @@ INTEGERS = _names(
     " group_to_id node_from_id completed cancelled recurse register autosync autoclean exit_status done failed bytes"
     " pid target_id reserved_b run_id fence subject_id count tries compared event_id files generation"
     " next_generation separate looked lost copies sites min_age priority policy_id required place begun_at part"
-    " releases declared_lost stuck nowhere source_id request_id ids"
+    " releases declared_lost stuck nowhere source_id request_id ids needs_tape"
 )
 FLOATS = _names("max_total_gb min_avail_gb avail_gb")
 TEXTS = _names(
     "component name username address notes io_class io_config root comment md5sum sha256 has_file wants_file path host"
     " nodes counts ending kind blame error code reason purpose state manifest what why value medium word next_word"
-    " distrust changed_why subject top_acq site pattern made_from batch status"
+    " distrust changed_why subject top_acq site pattern made_from batch status tape_class"
 )
 DATES = _names(
     "avail_gb_last_checked registered last_update timestamp transfer_started transfer_completed started ended expires"
     " last next verified pinned until renamed asked at seen wrong changed began reported news_at swept"
-    " compared_at deleted trashed counted"
+    " compared_at deleted trashed counted since"
 )
 
 # Substitutes in columns that are sorted, added up or shown everywhere.  A copy with an unknown state is suspect and not

@@ -285,7 +285,9 @@ class SyncNode(SyncTable):
     if the manifest may be wrong; `host` and `root`: location of the node when it was written; `event_id` and `files`:
     the last event that it includes, and its number of files.  `absent_ok`: number of days for which the node may be
     absent without a complaint, null for none.  `top_acq`: the acquisition into which files at the top of its root are
-    moved, null for none.  `site`: where its storage is, null for the site of its host.
+    moved, null for none.  `site`: where its storage is, null for the site of its host.  `tape_class`: the storage class
+    of an installed package that the node had in its last run, and `needs_tape`: whether copies on it count for
+    deletions only once they are on tape.
     """
 
     node_id = pw.IntegerField(unique=True)
@@ -298,6 +300,8 @@ class SyncNode(SyncTable):
     absent_ok = pw.IntegerField(null=True)
     top_acq = pw.CharField(max_length=64, null=True)
     site = pw.CharField(max_length=64, null=True)
+    tape_class = pw.CharField(max_length=255, null=True)
+    needs_tape = pw.BooleanField(null=True)
 
 
 class SyncHost(SyncTable):
@@ -584,6 +588,32 @@ class SyncVerifiedStatus(SyncTable):
         primary_key = pw.CompositeKey("node_id", "file_id")
 
 
+class SyncTape(SyncTable):
+    """The way of a copy to tape, on nodes whose storage class puts files there in batches.
+
+    `state`: "collecting", on disk only; "asked", in the batch `batch`, which was begun or was about to be; "on tape",
+    verified there by the storage's own checksum.  `since`: time since when the copy has been in that state, or has
+    waited.  `tries`: number of batches that failed; `next`: time before which it is in no further batch; `error`: why
+    the last one failed.  `md5sum` and `medium`: MD5 sum of the file, and medium of the node, when the state was
+    recorded; if either is another one now, the copy does not count as on tape.
+    """
+
+    node_id = pw.IntegerField()
+    file_id = pw.IntegerField()
+    state = pw.CharField(max_length=12)
+    batch = pw.CharField(max_length=64)
+    since = pw.DateTimeField()
+    tries = pw.IntegerField()
+    next = pw.DateTimeField()
+    error = pw.TextField()
+    md5sum = pw.CharField(max_length=32)
+    medium = pw.CharField(max_length=32)
+
+    class Meta:
+        primary_key = pw.CompositeKey("node_id", "file_id")
+        indexes = ((("node_id", "state", "since"), False),)
+
+
 class SyncEvent(SyncTable):
     """The history of copies: event and reason.  Rows are only added."""
 
@@ -641,4 +671,5 @@ SYNC_TABLES: tuple[type[TableModel], ...] = (
     SyncTally,
     SyncTallyPart,
     SyncVerifiedStatus,
+    SyncTape,
 )

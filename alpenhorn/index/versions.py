@@ -1,7 +1,7 @@
 """Versions, tables and columns by which the current index is recognized."""
 
 # The version of sync is the number of the newest step in alpenhorn.index.migrations.
-VERSIONS = {"alpenhorn": 2, "sync": 13}
+VERSIONS = {"alpenhorn": 2, "sync": 14}
 SYNC_TABLE_NAMES = (
     "sync_run",
     "sync_claim",
@@ -31,6 +31,7 @@ SYNC_TABLE_NAMES = (
     "sync_tally",
     "sync_tally_part",
     "sync_verified_status",
+    "sync_tape",
 )
 # Columns of storagenode in the older releases 2.0.0rc1 and rc2, which had no table storagehost.
 OLD_COLUMNS = ("host", "username", "address", "storage_type")

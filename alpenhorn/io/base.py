@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from alpenhorn.fs.moving import Moving
     from alpenhorn.fs.trashed import Trash
     from alpenhorn.model.tape import TapeState
+    from alpenhorn.model.tape_batches import BatchLimits, BatchProgress, TapeMember
 
 PROBE_SECONDS = 30.0
 MARKER_BYTES = 256  # a marker holds a name of at most 64 characters and a newline
@@ -252,7 +253,7 @@ class TapeNode(Node):
     """A node whose files may be on tape only; `ready` in the index marks copies on disk.
 
     Reading a file that is on tape only would block a run until the tape is read.  Other hosts pull only
-    copies that are ready.
+    copies that are ready.  Such a file keeps its name, length and times on the disk.
     """
 
     @property
@@ -281,7 +282,10 @@ class TapeNode(Node):
 
     @abstractmethod
     def where(self, paths: Sequence[str]) -> dict[str, TapeState]:
-        """Return where each file is.  Raises StorageError if that is unknown for all of them."""
+        """Return where each file is.  Raises StorageError if that is unknown for all of them.
+
+        A file that is still on tape after it was deleted from the disk is on tape.
+        """
 
     @abstractmethod
     def restore(self, paths: Sequence[str]) -> dict[str, str]:
@@ -291,9 +295,58 @@ class TapeNode(Node):
     def leave_to_tape(self, paths: Sequence[str]) -> dict[str, str]:
         """Free the disk space of files that are on tape; return the reason for each that failed."""
 
+    @abstractmethod
+    def remove(self, paths: Sequence[str]) -> dict[str, str]:
+        """Remove files from tape that were deleted from the disk; return the reason for each that failed.
+
+        A file that is not on tape, or was removed already, did not fail.  Raises StorageError if that is unknown for
+        all of them.
+        """
+
     def restore_command(self, path: str) -> str:
         """Return the shell command with which a user requests a file from tape; "" if there is none."""
         return ""
+
+
+class BatchTapeNode(TapeNode):
+    """A tape node whose files are put on tape by runs, many files in one batch.
+
+    Files arrive on the disk, and are collected there.  A run names a batch, records which files are in it, and calls
+    `archive`; later ones ask for its `progress` and, once it has ended, `verify` each file.  No run waits for a batch.
+    What is on tape must be known to the storage itself, since an index can be lost or restored.
+
+    `counts_on_tape`: a copy counts for the deletion of others only once it was verified on tape.
+    """
+
+    counts_on_tape = True
+
+    @property
+    @abstractmethod
+    def batch_limits(self) -> BatchLimits:
+        """When a batch is begun."""
+
+    @abstractmethod
+    def archive(self, batch: str, members: Sequence[TapeMember]) -> None:
+        """Begin to put files of the disk on tape.  Does not wait.
+
+        A batch that was begun already must not be begun again.  Raises StorageError; the batch may have begun even so.
+        """
+
+    @abstractmethod
+    def progress(self, batch: str) -> BatchProgress:
+        """Return the state of a batch; one that was never begun has failed.  Raises StorageError if it is unknown."""
+
+    @abstractmethod
+    def verify(self, batch: str, members: Sequence[TapeMember]) -> dict[str, str]:
+        """Compare files on tape with their MD5 sums by the storage's own checksums; return the reason for each that
+        differs, is not there, or cannot be verified.
+
+        `batch`: the batch that was to put them there; "" for files that are on tape already.  Raises StorageError.
+        """
+
+    @abstractmethod
+    def discard(self, batch: str) -> None:
+        """Make sure that a failed batch puts nothing more on tape, and remove what it left; raises StorageError."""
 
 
 class Remote(ABC):

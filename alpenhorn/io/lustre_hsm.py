@@ -39,6 +39,9 @@ class _Call(NamedTuple):
 class LustreHSMNode(LustreQuotaNode, TapeNode):
     """LustreQuota with tape behind it; needs no marker, and takes any number of bytes.
 
+    A policy engine, or a user with `lfs hsm_archive`, puts files on tape, and removes those from tape whose names were
+    deleted from the file system.
+
     Settings in addition to those of LustreQuota: `headroom` (size to keep free on the disk, by default in
     KiB; required), `restore_wait` (seconds; default 600), `restore_limit` (files; default 100),
     `release_check_count` (copies; default 100).
@@ -153,6 +156,9 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
         kept = {path: why for path in paths if (why := _must_stay(states[path]))}
         there = [path for path in paths if path not in kept and states[path].where is Location.BOTH]
         return kept | self._change("hsm_release", there)
+
+    def remove(self, paths: Sequence[str]) -> dict[str, str]:
+        return {}  # the policy engine removes files from tape whose names are gone
 
     def _unsafe(self, paths: Sequence[str]) -> dict[str, str]:
         """Return the paths to withhold from lfs, which would follow a symbolic link out of the node, and why."""

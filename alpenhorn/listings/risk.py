@@ -19,8 +19,8 @@ from alpenhorn.listings.stats import FileTally
 from alpenhorn.model.copies import HasFile, WantsFile
 from alpenhorn.model.deletions import Evidence
 from alpenhorn.plan.policies import lack
-from alpenhorn.scan.deletions import EvidenceRow, by_state, claims_on, every_copy
-from alpenhorn.scan.keepers import KeeperNodes
+from alpenhorn.scan.deletions import EvidenceRow, by_state, claims_on, every_copy, tape_states
+from alpenhorn.scan.keepers import KeeperCopy, KeeperNodes
 from alpenhorn.scan.policies import load as load_policies
 
 # Without the lookup_join, MariaDB begins with the acquisitions, reads all copies for each page, and sorts them.
@@ -183,14 +183,15 @@ def _judged(
     file_ids = sorted({one.file_id for one in page})
     rows = every_copy(index, file_ids)
     claimed = {(claim.file_id, claim.node_id) for claim in claims_on(index, file_ids)}
-    _, _, good = by_state(rows, node_id, nodes.names.keys(), claimed)
+    _, collecting = tape_states(index, node_id, nodes, rows)
+    _, _, good = by_state(rows, node_id, nodes.names.keys(), claimed, collecting)
     maybe = _maybe(rows, node_id, nodes, claimed)
     policies = load_policies(index) if minimum and nodes.policies else None
     found = []
     for one in page:
         # On a medium with several nodes an archive copy counts before others.
         counted = nodes.counted(
-            tuple(sorted(good.get(one.file_id, ()), key=lambda copy: copy[0] not in nodes.archives))
+            tuple(sorted(good.get(one.file_id, ()), key=lambda copy: copy.node_id not in nodes.archives))
         )
         uncounted = (
             *(
@@ -255,7 +256,7 @@ def _target(index: Index, node_id: int, evidence: Evidence) -> str:
         for node in storage.nodes(index, active=True)
         if node.id in keepers.archives
         and node.group != own.group
-        and keepers.counted(((node.id, False),)).others
+        and keepers.counted((KeeperCopy(node.id),)).others
         and node.avail_gb is not None
     ]
     best = max(usable, key=lambda node: (node.avail_gb or 0.0, node.name), default=None)

@@ -27,7 +27,8 @@ from alpenhorn.model.conditions import Condition
 from alpenhorn.model.deletions import Evidence
 from alpenhorn.model.nodes import GIB
 from alpenhorn.model.policies import DEFAULT
-from alpenhorn.scan import conditions, few_copies, inodes, media
+from alpenhorn.model.tape_batches import CollectTotal
+from alpenhorn.scan import conditions, few_copies, inodes, media, tape_batches
 from alpenhorn.scan.policies import load as load_policies
 from alpenhorn.scan.pulls import every_pending
 
@@ -44,7 +45,7 @@ class NodeStatus(NamedTuple):
     not delete.  `away`: if the node may be absent, and is.  `verified`: of nodes with auto_verify, when the good copy
     that was not read for the longest time was last read; None if unknown.  `changed`: number of copies that their
     owners changed, which are not among the corrupt ones; `example`: the path of one.  `trashed`: number of files in its
-    trash.
+    trash.  `to_tape`: its copies that are not on tape yet, None if there are none.
     """
 
     node: storage.NodeRow
@@ -64,6 +65,7 @@ class NodeStatus(NamedTuple):
     changed: int = 0
     example: str = ""
     trashed: int = 0
+    to_tape: CollectTotal | None = None
 
 
 class Lost(NamedTuple):
@@ -224,6 +226,7 @@ def status(index: Index, evidence: Evidence) -> Status:
     good = _good_bytes(index, [node.id for node in rows if node.max_total_gb or node.avail_gb is not None])
     imports: dict[int, int] = dict(index.execute(IMPORTS).fetchall())
     trashed: dict[int, int] = dict(index.execute(TRASHED).fetchall())
+    to_tape = tape_batches.totals(index)
     outgoing: dict[str, tuple[int, int]] = {}
     incoming: dict[str, tuple[int, int]] = {}
     pending = storage.pending_transfers(index)
@@ -258,6 +261,7 @@ def status(index: Index, evidence: Evidence) -> Status:
             changed=altered[node.id].copies if node.id in altered else 0,
             example=_path(index, altered[node.id].first) if node.id in altered else "",
             trashed=trashed.get(node.id, 0),
+            to_tape=to_tape.get(node.id),
             verified=_oldest(index, node.id) if node.active and (node.auto_verify or 0) > 0 else None,
         )
         for node in rows

@@ -20,7 +20,8 @@ class DeletionFact(NamedTuple):
 
     `source_of`: a pending request with this copy as its source; `wanted_by`: a pending request for the file
     into this node's group; 0 for none.  `pinned`: the pin that keeps the copy.  `claimed_by`: the other run
-    that is deleting it.  `pulled_by`: the run that pulls the file from this copy now.  `same_path`: the
+    that is deleting it.  `pulled_by`: the run that pulls the file from this copy now.  `batch`: the batch in
+    which the copy is being put on tape.  `same_path`: the
     acquisition of another file at the same path.  All "" for none.
 
     `by_rule`: an autoclean rule releases the copy.  `space_b`: bytes on the medium, if known.  `twice`: the
@@ -59,6 +60,7 @@ class DeletionFact(NamedTuple):
     policies: tuple[Policy, ...] = ()
     places: Mapping[int, CopyPlace] = {}
     pulled_by: str = ""
+    batch: str = ""
 
 
 class Evidence(NamedTuple):

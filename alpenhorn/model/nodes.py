@@ -6,6 +6,13 @@ from alpenhorn.reasons import Why
 
 MARKER = "ALPENHORN_NODE"
 MANIFEST = ".alpenhorn/manifest.md5"
+BUILT_IN_CLASSES = frozenset({"Default", "LustreHSM", "LustreQuota", "Transport"})
+"""The storage classes that are part of alpenhorn; no package can replace them."""
+
+
+def may_have_tape(io_class: str | None) -> bool:
+    """Return whether a node of a class may put files on tape in batches, which only classes of packages do."""
+    return io_class is not None and io_class not in BUILT_IN_CLASSES
 
 
 GIB = 2**30

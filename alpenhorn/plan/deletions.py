@@ -9,7 +9,8 @@ A deletion is safe if all of these hold:
   separate media that were recently seen as the index records them (`alpenhorn.scan.keepers`);
 - those copies are all that each policy for the file asks for: copies, sites and groups;
 - the index is not older than the disks;
-- no run pulls from this copy, no pending request will, or wants the file in this group, and the file is not pinned;
+- no run pulls from this copy, no batch puts it on tape now, no pending request will read it, or wants the file in this
+  group, and the file is not pinned;
 - no other file of the index has the same path, and the index has one row for the copy.
 
 Copies released on several archive nodes are decided one after the other, and each decision counts the copies that are
@@ -96,6 +97,8 @@ def _not_safe(fact: DeletionFact, archive: bool, minimum: int) -> Why:
         return Code.COPY_IS_SOURCE_OF_REQUEST()
     if fact.pulled_by:
         return Code.COPY_BEING_PULLED(run=fact.pulled_by)
+    if fact.batch:
+        return Code.COPY_GOING_TO_TAPE(batch=fact.batch)
     if fact.wanted_by:
         return Code.COPY_WANTED_BY_REQUEST()
     left = len(keepers(fact, archive))

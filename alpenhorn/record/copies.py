@@ -9,7 +9,7 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code, Reason
-from alpenhorn.record import requests
+from alpenhorn.record import requests, tape_batches
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan.good_since import TO_REPLACE
 from alpenhorn.scan.rules import Rule, held_by_group, rules_at, unrequested
@@ -53,6 +53,8 @@ def good(
         [(file_id, node.id, "Y", "Y", 1, space_b, now) for file_id, space_b in copies],
     )
     verified(index, node.id, [file_id for file_id, _ in copies], read or now)
+    # What is on tape under that name may be an earlier copy.
+    tape_batches.collect_again(index, run, node, [file_id for file_id, _ in copies])
     # Before became_good, so that the history shows the copy before the actions that follow from it.
     events(index, run, what, [(copies[i][0], node.id, why[i]) for i in range(len(copies))])
     became_good(index, run, node, [file_id for file_id, _ in copies])

@@ -21,7 +21,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Verdict
 from alpenhorn.plan.deletions import decide, reason
 from alpenhorn.reasons import Code, Reason, Why, code_of, within
-from alpenhorn.record import trash
+from alpenhorn.record import tape_batches, trash
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.claims import COLUMNS, LEASE, held_claims, lock_files, release
 from alpenhorn.record.copies import never_good, once_good
@@ -183,6 +183,7 @@ def settle(
         written = [result.file for result in left if code_of(result.error) == Code.RELEASED_COPY_WRITTEN]
         once_good(index, node.id, [file.file_id for file in written])
         _gone(index, run, [file.copy_id for file in gone])
+        tape_batches.forget(index, node, [file.file_id for file in gone])
         trash.put(index, node.id, batch, [(one.file.file_id, one.freed_b) for one in results if one.trashed])
         _corrupt(index, run, [file.copy_id for file in corrupt])
         as_before = [result.file for result in left]

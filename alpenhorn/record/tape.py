@@ -14,6 +14,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive, posix
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tape import (
+    Location,
     Purpose,
     RestoreCandidate,
     RestoreFact,
@@ -27,6 +28,7 @@ from alpenhorn.outside import text
 from alpenhorn.plan.backoff import next_attempt
 from alpenhorn.plan.tape import TapeUpdate, tape_update
 from alpenhorn.reasons import Code
+from alpenhorn.record import tape_batches
 from alpenhorn.record.attempts import ERROR_LENGTH
 from alpenhorn.record.copies import once_good
 from alpenhorn.record.place import node_unmoved
@@ -151,6 +153,8 @@ def settle(
             _change_ready(index, run, node, changed, ready)
         left = [result.file for result, then in decided if verb is TapeAction.LEAVE and then.ready is False]
         events(index, run, "left to tape", [(file.file_id, node.id, LEFT) for file in left])
+        disk_only = [result.file.file_id for result, _ in decided if result.where is Location.DISK]
+        tape_batches.collect_again(index, run, node, disk_only)
         suspect = [result.file for result, then in decided if then.suspect]
         _suspect(index, run, node, [file for file in suspect if now[file.copy_id].has_file == "Y"])
         over = {result.file.file_id for result, then in decided if then.state is None}

@@ -10,10 +10,13 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import known_moment
 from alpenhorn.model.deletions import DeletionFact, Evidence
+from alpenhorn.model.nodes import may_have_tape
+from alpenhorn.model.tape_batches import CollectState
 from alpenhorn.model.tasks import AttemptFact
+from alpenhorn.scan import tape_batches
 from alpenhorn.scan.attempts import ATTEMPT, AttemptRow, attempt_fact
 from alpenhorn.scan.good_since import good_since
-from alpenhorn.scan.keepers import Good, KeeperNodes
+from alpenhorn.scan.keepers import Good, KeeperCopy, KeeperNodes
 from alpenhorn.scan.pins import pinned
 from alpenhorn.scan.policies import load as load_policies
 from alpenhorn.scan.same_path import sharing
@@ -156,7 +159,8 @@ def read(
         for row in rows
         if row.node_id in cleaners and row.has_file == "Y" and row.wants_file != "N"
     }
-    own, twice, good = by_state(rows, node_id, keepers.names.keys(), claimed)
+    batches, collecting = tape_states(index, node_id, keepers, rows)
+    own, twice, good = by_state(rows, node_id, keepers.names.keys(), claimed, collecting)
     strange = _merely_found(index, node_id, own)
     since = good_since(index, node_id, file_ids, keepers.now)
     requests = _requests(index, file_ids, node_id, keepers.group_id)
@@ -200,16 +204,38 @@ def read(
                 matching,
                 keepers.places if matching else {},
                 pulled_by.get(copy.file_id, ""),
+                batches.get(copy.file_id, ""),
             )
         )
     return reading._replace(archive=keepers.archive, host=keepers.host, root=keepers.root)
 
 
+def tape_states(
+    index: Index, node_id: int, keepers: KeeperNodes, rows: Sequence[EvidenceRow]
+) -> tuple[dict[int, str], set[tuple[int, int]]]:
+    """Return by file id the batches that put copies of the node on tape now; and (file id, node id) of the copies on
+    other nodes that count only once they are on tape, and are not.
+    """
+    file_ids = sorted({row.file_id for row in rows})
+    own = {node_id} if may_have_tape(keepers.io_class) else set()
+    states = tape_batches.states(index, own | keepers.needs_tape, file_ids)
+    batches = {
+        one.file_id: one.batch for one in states if one.node_id == node_id and one.state == CollectState.ASKED
+    }
+    on_tape = {(one.file_id, one.node_id) for one in states if one.on_tape}
+    copies = {(row.file_id, row.node_id) for row in rows if row.node_id in keepers.needs_tape}
+    return batches, copies - on_tape
+
+
 def by_state(
-    rows: Sequence[EvidenceRow], node_id: int, archives: Collection[int], claimed: Collection[tuple[int, int]]
+    rows: Sequence[EvidenceRow],
+    node_id: int,
+    archives: Collection[int],
+    claimed: Collection[tuple[int, int]],
+    collecting: Collection[tuple[int, int]],
 ) -> tuple[dict[int, EvidenceRow], set[int], dict[int, Good]]:
     """Return by file id the node's own copy, and good copies on other archive nodes; and files whose own copy has more
-    than one row.
+    than one row.  `claimed`, `collecting`: (file id, node id) of copies being deleted, or not on tape yet.
 
     The unique index may be missing.  A copy with two rows counts once, and only if both are good; it counts as released
     if either is.
@@ -235,7 +261,11 @@ def by_state(
         own,
         twice,
         {
-            file_id: tuple((at, leaving) for at, leaving in there.items() if (file_id, at) not in bad)
+            file_id: tuple(
+                KeeperCopy(at, leaving, (file_id, at) in collecting)
+                for at, leaving in there.items()
+                if (file_id, at) not in bad
+            )
             for file_id, there in found.items()
         },
     )

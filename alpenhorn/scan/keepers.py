@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.model.deletions import Evidence
+from alpenhorn.model.nodes import may_have_tape
 from alpenhorn.model.policies import CopyPlace
 from alpenhorn.reasons import Why
 from alpenhorn.scan.topology import SITE
@@ -21,7 +22,8 @@ EVERY_NODE = f"""
     SELECT n.id, n.name, n.group_id, n.active, n.archive, n.root, h.name AS host__name,
            (SELECT value FROM sync_index WHERE name = 'restored') AS restored__value,
            (SELECT COUNT(*) FROM sync_policy) AS policies__count,
-           m.medium, m.seen, m.wrong, m.why, m.distrust, m.separate, {SITE} AS site,
+           m.medium, m.seen, m.wrong, m.why, m.distrust, m.separate, {SITE} AS site, n.io_class,
+           s.tape_class, s.needs_tape,
            r.id IS NOT NULL AS retired
     FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN sync_medium m ON m.node_id = n.id
     LEFT JOIN sync_node s ON s.node_id = n.id LEFT JOIN sync_host t ON t.host_id = n.host_id
@@ -30,8 +32,19 @@ EVERY_NODE = f"""
 # The node itself, and all nodes that may have keepers.
 NODES = f"{EVERY_NODE} WHERE n.id = ? OR (n.active = 1 AND n.archive = 1) ORDER BY n.id"
 
-# Good copies of one file on other nodes: (node id, whether it is released)
-Good = tuple[tuple[int, bool], ...]
+
+class KeeperCopy(NamedTuple):
+    """A good copy of a file on another node.
+
+    `collecting`: it is not on tape yet, and copies on its node count only once they are.
+    """
+
+    node_id: int
+    released: bool = False
+    collecting: bool = False
+
+
+Good = tuple[KeeperCopy, ...]
 
 
 _RETIRED = "retired"
@@ -56,6 +69,9 @@ class _KeeperRow(NamedTuple):
     distrust: str | None
     separate: bool | None
     site: str | None
+    io_class: str | None
+    tape_class: str | None
+    needs_tape: bool | None
     retired: bool
     fault: Why = ""
 
@@ -71,14 +87,16 @@ class CountedCopies(NamedTuple):
 class KeeperNodes:
     """The active archive nodes other than a given node, and whether the copies on each count.
 
-    `group_id`, `archive`, `retired`, `host`, `root` and `active`: of the given node; `active` is False if it was
-    removed.  `restored`: why the index is older than the disks, "" if it is not; `now`: the time of the index's server.
-    `policies`: whether there is any policy.
+    `group_id`, `archive`, `retired`, `host`, `root`, `io_class`, `active`: of the given node; `active` is False if it
+    was removed.  `restored`: why the index is older than the disks, "" if it is not; `now`: the time of the index's
+    server.  `policies`: whether there is any policy.
 
     `every`: include all other nodes, to find out what else there is of the files on the node.  Copies on nodes that are
     not active do not count; `archives` are the ids of the active archive nodes among the others, and `inactive` of
     those that are not active.  Then copies on retired nodes count, too, since files can be copied from there, but these
     nodes are not among `archives`.  `places`: where each of the others is.
+
+    `needs_tape`: those of the others on which a copy counts only once it is on tape.
     """
 
     def __init__(self, index: Index, node_id: int, evidence: Evidence, every: bool = False) -> None:
@@ -88,9 +106,11 @@ class KeeperNodes:
         self.group_id = 0
         self.host: str | None = None
         self.root: str | None = None
+        self.io_class: str | None = None
         self.names: dict[int, str] = {}
         self.archives: set[int] = set()
         self.inactive: set[int] = set()
+        self.needs_tape: set[int] = set()
         self.places: dict[int, CopyPlace] = {}
         self._name = ""
         self._medium: str | None = None
@@ -107,13 +127,15 @@ class KeeperNodes:
             if row.id == node_id:
                 self.active, self.archive, self.group_id = row.active, row.archive, row.group_id
                 self.retired = row.retired
-                self.host, self.root = row.host, row.root
+                self.host, self.root, self.io_class = row.host, row.root, row.io_class
                 self.restored = row.restored or ""
                 self.policies = bool(row.policies)
                 self._name, self._medium = row.name, row.medium
             else:
                 self.names[row.id] = row.name
                 self._media[row.id] = row.medium
+                if row.tape_class is not None and row.needs_tape != 0:  # unknown: it does
+                    self.needs_tape.add(row.id)
                 self.places[row.id] = CopyPlace(row.group_id, row.site)
                 if not row.active:
                     self.inactive.add(row.id)
@@ -129,7 +151,7 @@ class KeeperNodes:
 
     def counting(self) -> list[int]:
         """Return the ids of the archive nodes whose copies count, one for each medium."""
-        return [id for id, _ in self.counted(tuple((id, False) for id in sorted(self.archives))).others]
+        return [id for id, _ in self.counted(tuple(KeeperCopy(id) for id in sorted(self.archives))).others]
 
     def counted(self, good: Good) -> CountedCopies:
         """Return which good copies of a file count, in the order of the nodes."""
@@ -145,10 +167,12 @@ class KeeperNodes:
         # The copy that goes lies on a medium as well: nothing on that is left behind for certain.
         used = {self._medium: self._name} if self._medium else {}
         # Of two nodes on one medium that counts whose copy stays.
-        for id, leaving in sorted(good, key=lambda copy: copy[1]):
+        for id, leaving, collecting in sorted(good, key=lambda copy: copy.released):
             name, medium = self.names[id], self._media[id]
             if self._uncounted[id]:
                 uncounted.append((id, self._uncounted[id]))
+            elif collecting:
+                uncounted.append((id, "not on tape yet"))
             elif medium and medium in used:
                 uncounted.append((id, f"on the same medium as {used[medium]}"))
             else:
@@ -180,6 +204,9 @@ def _why_uncounted(node: _KeeperRow, now: datetime.datetime, evidence: Evidence)
         return f"seen at {_shown_time(node.seen)}, which is in the future{remedy}"
     if ago > evidence.seen_within:
         return f"not seen since {_shown_time(node.seen)}{remedy}"
+    if may_have_tape(node.io_class) and node.tape_class != node.io_class:
+        # Its class may be of tape, and its package need not be installed on this host.
+        return f"no run has recorded yet whether copies on it must be on tape{remedy}"
     # Runs look for hard links on archive nodes only; copies elsewhere never allow a deletion.
     if node.archive and not node.separate:
         return f"its copies may share their bytes with other names{remedy}"

@@ -15,7 +15,7 @@ from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.newer import modified_at, written_since
 from alpenhorn.fs.removal import DirectoryEntry, FileDiffers, Removal
 from alpenhorn.fs.trash import BatchWriter, NotTrashed
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.copies import HasFile
 from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult
 from alpenhorn.model.tasks import Reporter, Verdict
@@ -74,7 +74,7 @@ def delete(
                 expired = True
             if not error:
                 _prune(node, removal, report)
-            results = _durable(results, removal, trash)
+            results = _off_tape(_durable(results, removal, trash), node)
     except (StorageError, OSError) as gone:
         error = _why(gone)
     return DeleteOutcome(tuple(results), error, expired)
@@ -223,6 +223,32 @@ def _durable(results: list[DeleteResult], removal: Removal, trash: BatchWriter |
             for result in results
         ]
     return results
+
+
+def _off_tape(results: list[DeleteResult], node: Node) -> list[DeleteResult]:
+    """Remove deleted files from tape; those that may still be there are suspect, and are deleted again by a later run.
+
+    A run that was killed before may have removed a missing file from the disk only.
+    """
+    gone = (Verdict.DELETED, Verdict.MISSING)
+    paths = [result.file.path for result in results if result.verdict in gone]
+    if not paths or not isinstance(node, TapeNode):
+        return results
+    try:
+        failed = node.remove(paths)
+    except (StorageError, OSError) as error:
+        failed = dict.fromkeys(paths, _why(error))
+    return [
+        DeleteResult(
+            result.file._replace(has_file=HasFile.MAYBE),
+            Verdict.FAILED,
+            error=Code.TAPE_REMOVAL_FAILED(why=failed[result.file.path]),
+            wrong=result.wrong,
+        )
+        if result.verdict in gone and result.file.path in failed
+        else result
+        for result in results
+    ]
 
 
 def _why(error: StorageError | OSError) -> Reason:

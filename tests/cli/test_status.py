@@ -225,6 +225,7 @@ def test_status_shows_space_requests_and_last_run_of_a_node(archive: Archive) ->
         "suspect": 0,
         "mendable": 0,
         "trash": 0,
+        "to_tape": {"files": None, "in_batches": None, "size_b": None, "since": None},
         "verified": None,
         "away_since": None,
         "items": 0,

@@ -39,6 +39,13 @@ def retired() -> None:
     patch(keepers, "_RETIRED", "")
 
 
+def untaped() -> None:
+    """Copies that are not on tape yet count, whatever their storage class asks for."""
+    from alpenhorn.scan import deletions
+
+    patch(deletions, "tape_states", lambda *state: ({}, set()))
+
+
 def exchanged() -> None:
     """A different medium is accepted as the expected one."""
     from alpenhorn.plan import media
@@ -214,6 +221,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
         unseen,
         linked,
         retired,
+        untaped,
         exchanged,
         rolled_back,
         restored,

@@ -359,6 +359,18 @@ def disks_retired(world: World) -> None:
     world.release_all(FIELD)
 
 
+def disks_before_tape(world: World) -> None:
+    """Both disks of other hosts are those in front of tape libraries, and die before anything was put on tape."""
+    for key in ("v2", "v3"):
+        node_id = world.archive.id("storagenode", key)
+        world.archive.do("UPDATE storagenode SET io_class = 'Library' WHERE id = ?", node_id)
+        recorded = "UPDATE sync_node SET tape_class = 'Library', needs_tape = 1 WHERE node_id = ?"
+        world.archive.do(recorded, node_id)
+        world.unplug(key)
+        world.destroy(key)
+    world.release_all(FIELD)
+
+
 def disks_exchanged(world: World) -> None:
     """Both disks of other hosts are exchanged for empty ones, which no run has read yet."""
     for key in ("v2", "v3"):
@@ -570,6 +582,7 @@ def trash_with_a_link(world: World) -> Act:
         ("restored", index_restored),
         ("linked", disk_linked),
         ("retired", disks_retired),
+        ("untaped", disks_before_tape),
         ("found", file_found),
         ("cloned", clone_plugged_in),
         ("unfenced", claims_taken_over),

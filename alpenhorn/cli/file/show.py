@@ -11,7 +11,8 @@ from alpenhorn.cli.files import COPY_COLUMNS, FILE_COLUMNS
 from alpenhorn.cli.trash import words as trash_words
 from alpenhorn.listings import files as listing
 from alpenhorn.listings import trash
-from alpenhorn.scan import names, pins
+from alpenhorn.model.tape_batches import CollectState
+from alpenhorn.scan import names, pins, tape_batches
 from alpenhorn.scan.digests import known_sha256
 
 TRANSFERS = (
@@ -22,6 +23,14 @@ TRANSFERS = (
     time("requested", "Requested", "timestamp"),
     time("started", "Started"),
     time("ended", "Done"),
+)
+TAPE = (
+    column("node"),
+    column("state"),
+    column("batch"),
+    time("since"),
+    column("tries"),
+    column("error"),
 )
 TRASH = (
     column("node"),
@@ -53,11 +62,13 @@ def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: 
     requests = listing.transfers_of(index, found.id) if transfers or all_ else None
     kept = pins.of_file(index, found.id)
     trashed = trash.of_file(index, found.id)
+    on_tape = tape_batches.of_file(index, found.id)
     sha256 = known_sha256(index, [found.id]).get(found.id)
     if as_json:
         document = columns.document(FILE_COLUMNS, row)
         document["sha256"] = sha256
         document["pins"] = [one._asdict() for one in kept]
+        document["tape"] = columns.documents(TAPE, on_tape)
         document["trash"] = columns.documents(TRASH, trashed)
         if states is not None:
             document["groups"] = [{"group": group, "state": state} for group, state in states]
@@ -78,6 +89,7 @@ def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: 
             *(("SHA-256 sum", one) for one in (sha256,) if one),
             ("Registered", output.zoned(row.registered)),
             *((f"Pinned on {one.node or 'every node'}", pins.words(one.reason, one.until)) for one in kept),
+            *((f"Tape of {one.node}", _tape_words(one)) for one in on_tape),
             *((f"In the trash of {one.node}", trash_words(one)) for one in trashed),
         )
     )
@@ -90,3 +102,14 @@ def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: 
     if requests is not None:
         output.heading("Copy requests:")
         columns.table(TRANSFERS, requests, empty="  none")
+
+
+def _tape_words(one: tape_batches.FileOnTape) -> str:
+    """Describe where a file is on its way to tape."""
+    since = output.zoned(one.since)
+    if one.state == CollectState.ON_TAPE:
+        return f"verified on tape {since}, in batch {one.batch}"
+    if one.state == CollectState.ASKED:
+        return f"not yet; being put on tape in batch {one.batch}, waits since {since}"
+    failed = f"; {output.count(one.tries, 'attempt')} failed: {one.error}" if one.tries else ""
+    return f"not yet; collected for a batch since {since}{failed}"

@@ -20,6 +20,7 @@ from alpenhorn.index.migrations import (
     step_11,
     step_12,
     step_13,
+    step_14,
 )
 from alpenhorn.index.migrations.ddl import AddColumn, AddIndex, CreateTable, Migration, Part
 
@@ -37,6 +38,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     step_11.MIGRATION,
     step_12.MIGRATION,
     step_13.MIGRATION,
+    step_14.MIGRATION,
 )
 
 
