@@ -38,9 +38,9 @@ _NO_SUCH_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.EOPN
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 
 
-def exclusive(byte: int) -> bytes:
-    """Return the request for an exclusive lock on one byte, for `LockFile.acquire`."""
-    return _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+def exclusive(byte: int, length: int = 1) -> bytes:
+    """Return the request for an exclusive lock on `length` bytes, for `LockFile.acquire`; 0: all further ones."""
+    return _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, length, 0)
 
 
 def shared(byte: int) -> bytes:
@@ -48,9 +48,9 @@ def shared(byte: int) -> bytes:
     return _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, byte, 1, 0)
 
 
-def unlocked(byte: int) -> bytes:
-    """Return the request to release one byte, for `LockFile.release`."""
-    return _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, byte, 1, 0)
+def unlocked(byte: int, length: int = 1) -> bytes:
+    """Return the request to release `length` bytes, for `LockFile.release`; 0: all further ones."""
+    return _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, byte, length, 0)
 
 
 _NOTHING = _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, 0, 0, 0)

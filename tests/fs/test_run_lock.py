@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from alpenhorn.errors import Busy, StorageError
-from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
+from alpenhorn.fs import ofd
+from alpenhorn.fs.run_lock import RUN_LOCK, JobLock, RunLock, job_byte, job_has_ended
 from tests.fs.hammer import PATIENCE, child, refuse_ofd_locks, until, waiters
 
 
@@ -190,3 +191,27 @@ def test_a_file_system_without_such_locks_is_refused(path: Path) -> None:
     with child(take_without_locks, path) as taker:
         for _ in range(2):
             assert f"{path} does not support open file description locks" in taker.tell()
+
+
+def test_a_run_waits_for_the_jobs_of_others_which_do_not_exclude_each_other(tmp_path: Path) -> None:
+    first, second = job_byte(), job_byte()
+    locks = {byte: JobLock(str(tmp_path), byte) for byte in (first, second)}
+    assert [lock.acquire() for lock in (*locks.values(), *locks.values())] == [True] * 4
+    assert not job_has_ended(str(tmp_path), first, 0.05)
+    del locks[first]
+    assert job_has_ended(str(tmp_path), first, 0.05) and not job_has_ended(str(tmp_path), second, 0.05)
+    lock = RunLock(tmp_path / RUN_LOCK)
+    assert not lock.acquire() and not lock.held and "jobs on other machines" in lock.holder()
+    locks.clear()
+    with lock:
+        assert lock.held and "jobs" not in lock.holder()
+        # One that came too late for a run holds nothing that the run waits for.
+        assert JobLock(str(tmp_path), first).acquire()
+
+
+def test_no_job_begins_while_a_run_looks_for_others(tmp_path: Path) -> None:
+    file = ofd.LockFile(str(tmp_path / RUN_LOCK), str(tmp_path))
+    assert file.acquire(ofd.exclusive(2**20, 0), None)
+    assert not JobLock(str(tmp_path), job_byte()).acquire()
+    file.close()
+    assert JobLock(str(tmp_path), job_byte()).acquire()
