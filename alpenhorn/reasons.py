@@ -1754,6 +1754,59 @@ class Code(_Codes):
     """It waits in the kernel for storage that does not answer."""
     WORKER_ENDED = "worker-ended", "its worker {how}"
     """A user killed it, or the system did for lack of memory."""
+    MACHINE_UNWATCHED = (
+        "machine-unwatched",
+        "machine {machine} of the cluster may still work on it: its job could not be ended, or not be seen to end",
+    )
+    """The job ends by itself when nothing was heard from this host for 20 s; no run begins on the node before."""
+    MACHINE_LOST = "machine-lost", "machine {machine} of the cluster cannot be used any more: {why}"
+    """A worker of Dask was ended, or cannot be reached; the other machines and this host do the rest."""
+    MACHINE_LOCK_TAKEN = "machine-lock-taken", "a run is beginning on node {node}"
+    """A job of a run that has ended reached a machine late, and was refused there."""
+    MACHINE_LEFT_OUT = (
+        "machine-left-out",
+        "machine {machine} of the cluster does no work on node {node}: {why}",
+    )
+    """The other machines and this host do it."""
+    MACHINE_VERSIONS_DIFFER = (
+        "machine-versions-differ",
+        "it has {there}, and this host has {here}; install the same versions, and restart its Dask workers",
+    )
+    """Jobs are sent between processes in a form that other versions may read differently."""
+    MACHINE_SEES_OTHER_STORAGE = (
+        "machine-sees-other-storage",
+        "{root} is not the same storage there; mount it there at the same path",
+    )
+    """What this host wrote to the node is not seen there, or the reverse."""
+    MACHINE_OTHER_USER = (
+        "machine-other-user",
+        "its files belong to another user; run its Dask workers as the user of the runs on this host",
+    )
+    """Files of another user could not be changed by later runs."""
+    MACHINE_CLOCK_DIFFERS = (
+        "machine-clock-differs",
+        "its clock differs from that of this host by {seconds} s; synchronise both",
+    )
+    """Times of files would be compared with the wrong time."""
+    MACHINE_LOCKS_FAIL = (
+        "machine-locks-fail",
+        "a lock on {root} does not exclude it; mount the file system with locks between machines (NFS: without nolock"
+        " and local_lock; Lustre: with flock)",
+    )
+    """Two machines could change one directory at the same time, or two runs one node."""
+    MACHINES_NOT_TRIED = (
+        "machines-not-tried",
+        "this host does all work on node {node} itself, since the machines of the cluster could not be tried: {why}",
+    )
+    """The next run tries again."""
+    MACHINE_SILENT = "machine-silent", "no answer within {seconds:g} s; look at the log of its Dask worker"
+    """It is overloaded, stopped or cut off, or the storage hangs there."""
+    SCHEDULER_UNUSABLE = (
+        "scheduler-unusable",
+        "this host does all work itself, since the Dask scheduler {scheduler} cannot be used: {why}; start it, or"
+        " remove scheduler from [sync]",
+    )
+    """It is not running, or Dask is missing here (pip install 'alpenhorn[dask]')."""
     WORKER_FAILED = "worker-failed", "{why}"
     """An error in alpenhorn or an extension; the log has the traceback."""
     OUTCOME_NOT_SENT = "outcome-not-sent", "its outcome cannot be sent: {why}"

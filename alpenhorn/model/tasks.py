@@ -37,6 +37,7 @@ class TaskKind(StrEnum):
     SEPARATE = "separate"
     TRASH = "trash"
     EXPORT = "export"
+    SHARE = "share"
 
     @property
     def changes(self) -> bool:
@@ -78,7 +79,8 @@ class Task(NamedTuple):
     """One job for a worker.  `deadline`: seconds from its start, None for no limit.
 
     `stage`: the directory below the node's `.alpenhorn/` for the job's temporary files.  Its name is unique
-    in the run, so that the leftovers of a killed worker can be removed safely.
+    in the run, so that the leftovers of a killed worker can be removed safely.  `at`: the address of the machine of
+    the cluster that carries it out, "" for this one.
     """
 
     kind: TaskKind
@@ -88,6 +90,7 @@ class Task(NamedTuple):
     bytes: int = 0
     deadline: float | None = None
     stage: str = ""
+    at: str = ""
 
 
 class Verdict(StrEnum):

@@ -18,7 +18,7 @@ import signal
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 from alpenhorn import logs
 from alpenhorn.errors import StorageError
@@ -59,7 +59,19 @@ class Activity(NamedTuple):
 
 
 def nothing() -> None:
-    """Do nothing before a fork."""
+    """Do nothing."""
+
+
+class Placement(Protocol):
+    """Decides on which machines of a cluster tasks are carried out."""
+
+    def place(self, task: Task) -> Task:
+        """Return the task with the machine that gets it in `at`."""
+        ...
+
+    def release(self, done: Done) -> None:
+        """Note that a task has ended, before the next one is placed."""
+        ...
 
 
 class _Worker:
@@ -110,7 +122,7 @@ class Pool:
 
     Create it in the main thread, before opening the index and before starting any thread.  `before_fork` is
     called before a *replacement* is forked; it must close what must not be inherited.  Workers are replaced
-    when there is work for them.
+    when there is work for them.  A worker calls `at_end` when there are no more tasks.
 
     A byte written to the descriptor `wakeup` (non-blocking) makes `wait` return at once, as for
     `signal.set_wakeup_fd(pool.wakeup, warn_on_full_buffer=False)`: signal handlers set a flag, and the caller
@@ -123,6 +135,7 @@ class Pool:
         work: Callable[[Task, Reporter], object],
         *,
         before_fork: Callable[[], None] = nothing,
+        at_end: Callable[[], None] = nothing,
     ) -> None:
         if size < 1:
             raise ValueError("a pool needs at least one worker")
@@ -132,6 +145,7 @@ class Pool:
             _log.warning("started only %d of %d workers: %s", self._size, size, Code.TOO_MANY_OPEN_FILES())
         self._work = work
         self._before_fork = before_fork
+        self._at_end = at_end
         self._workers: dict[int, _Worker] = {}
         self._abandoned: list[int] = []
         self._queues: dict[int, deque[Task]] = {}
@@ -140,6 +154,7 @@ class Pool:
         self._running: Counter[int] = Counter()
         self._ended: list[Done] = []
         self._deciders: dict[TaskKind, Callable[[Task], Task | None]] = {}
+        self._placement: Placement | None = None
         self._stopped = False
         self._fork_after = 0.0
         self._poll = select.poll()
@@ -187,6 +202,10 @@ class Pool:
         the task then stays queued.
         """
         self._deciders[kind] = decide
+
+    def place_with(self, placement: Placement) -> None:
+        """Ask `placement` for the machine of each task just before a worker gets it."""
+        self._placement = placement
 
     def withdraw(self, keep: Callable[[Task], bool]) -> list[Task]:
         """Remove queued tasks for which `keep` is false, and return them."""
@@ -319,7 +338,7 @@ class Pool:
             task = self._next_task()
             if task is None:
                 return
-            self._assign(worker, task)
+            self._assign(worker, task if self._placement is None else self._placement.place(task))
             self._set_ready(task.node_id)
 
     def _next_task(self) -> Task | None:
@@ -449,7 +468,10 @@ class Pool:
         if task is not None:
             self._running[task.node_id] -= 1
             self._set_ready(task.node_id)
-            self._ended.append(Done(task, fate, outcome, error, time.monotonic() - worker.started))
+            done = Done(task, fate, outcome, error, time.monotonic() - worker.started)
+            if self._placement is not None:
+                self._placement.release(done)
+            self._ended.append(done)
 
     def _remove(self, worker: _Worker, fate: Fate = Fate.DIED) -> None:
         """Remove a worker, dead or alive, with all processes it started; its task ends with `fate`.
@@ -472,6 +494,9 @@ class Pool:
         if survivors:
             self._abandoned += survivors
             fate, error = Fate.ABANDONED, Code.WORKER_HANGS()
+        elif worker.task is not None and worker.task.at:
+            # Killing this process ends nothing there.
+            fate, error = Fate.ABANDONED, Code.MACHINE_UNWATCHED(machine=worker.task.at)
         elif fate is Fate.TIMED_OUT and worker.task is not None:
             error = Code.TASK_TIMED_OUT(seconds=worker.task.deadline)
         else:
@@ -488,7 +513,7 @@ class Pool:
                 answers_in, answers_out = _add(fds, os.pipe2(os.O_CLOEXEC))
                 pid = os.fork()
                 if pid == 0:
-                    run_worker(parent, tasks_in, answers_out, self._work, before)
+                    run_worker(parent, tasks_in, answers_out, self._work, before, self._at_end)
                 pidfd = os.pidfd_open(pid)
             except BaseException:
                 for fd in fds:

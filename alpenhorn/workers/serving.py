@@ -41,6 +41,15 @@ class JobProgress(NamedTuple):
     failed: int = 0
 
 
+class TaskEnded(Exception):
+    """Raised by the function that carries out tasks: the task has ended in the way of `fate`, which is not DONE."""
+
+    def __init__(self, fate: Fate, why: Why) -> None:
+        super().__init__(fate, why)
+        self.fate = fate
+        self.why = why
+
+
 class TaskAnswer(NamedTuple):
     """The result of a task.  `leaving`: the worker takes no further task."""
 
@@ -67,15 +76,17 @@ def run_worker(
     answers: int,
     work: Callable[[Task, Reporter], object],
     unblocked: set[int | signal.Signals],
+    at_end: Callable[[], None],
 ) -> NoReturn:
-    """Run a worker; never returns."""
+    """Run a worker; never returns.  `at_end` is called when the main process has no more tasks."""
     status = 1
     try:
         processes.die_with_parent(parent)
-        voice = _AnswerPipe(answers)
+        voice = AnswerPipe(answers)
         logs.forward(voice.send)
         detach(tasks, answers)
-        _serve(tasks, voice, work, unblocked)
+        serve(tasks, voice, work, unblocked)
+        at_end()
         status = 0
     except BrokenPipeError:  # the main process has ended or closed the pipe
         status = 0
@@ -98,12 +109,14 @@ def detach(*pipes: int) -> None:
                 os.close(int(name))
 
 
-def _serve(
+def serve(
     tasks: int,
-    voice: _AnswerPipe,
+    voice: AnswerPipe,
     work: Callable[[Task, Reporter], object],
     unblocked: set[int | signal.Signals],
+    progress_every: float = PROGRESS_EVERY,
 ) -> None:
+    """Carry out tasks until their pipe is closed, or SIGTERM asks to stop.  Raises BrokenPipeError."""
     asked = [False]
     interrupted = [False]
 
@@ -117,10 +130,10 @@ def _serve(
     signal.signal(signal.SIGTERM, ask)
     signal.signal(INTERRUPT, interrupt)
     signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
-    while (task := _next_task(tasks)) is not None:
+    while (task := receive(tasks)) is not None:
         # A request that was meant for the last task came before this one was sent.
         interrupted[0] = False
-        fate, outcome, error = _do(task, _Reporter(voice, asked, interrupted), work)
+        fate, outcome, error = _do(task, _Reporter(voice, asked, interrupted, progress_every), work)
         leaving = asked[0]  # the request may have been meant for the next task
         try:
             voice.send(TaskAnswer(fate, outcome, error, leaving))
@@ -136,6 +149,8 @@ def _serve(
 def _do(task: Task, reporter: Reporter, work: Callable[[Task, Reporter], object]) -> tuple[Fate, object, Why]:
     try:
         return Fate.DONE, work(task, reporter), ""
+    except TaskEnded as ended:
+        return ended.fate, None, ended.why
     except AlpenhornError as error:
         return Fate.BROKEN, None, reason_of(error)
     except BaseException as error:
@@ -143,17 +158,14 @@ def _do(task: Task, reporter: Reporter, work: Callable[[Task, Reporter], object]
         return Fate.BROKEN, None, reason_of(error)
 
 
-def _next_task(fd: int) -> Task | None:
-    """Read one task; return None if the main process closed the pipe."""
+def receive(fd: int) -> Any:
+    """Read one message; return None if the other end of the pipe was closed."""
     header = _read(fd, LENGTH.size)
     if len(header) < LENGTH.size:
         return None
     length = LENGTH.unpack(header)[0]
     data = _read(fd, length)
-    if len(data) < length:
-        return None
-    task: Task = pickle.loads(data)
-    return task
+    return pickle.loads(data) if len(data) == length else None
 
 
 def _read(fd: int, size: int) -> bytes:
@@ -163,7 +175,7 @@ def _read(fd: int, size: int) -> bytes:
     return data
 
 
-class _AnswerPipe:
+class AnswerPipe:
     """The pipe to the main process; sends whole messages from any thread."""
 
     def __init__(self, fd: int) -> None:
@@ -178,15 +190,16 @@ class _AnswerPipe:
 
 
 class _Reporter:
-    def __init__(self, voice: _AnswerPipe, asked: list[bool], interrupted: list[bool]) -> None:
+    def __init__(self, voice: AnswerPipe, asked: list[bool], interrupted: list[bool], every: float) -> None:
         self._voice = voice
+        self._every = every
         self._asked = asked
         self._interrupted = interrupted
         self._files = 0
         self._bytes = 0
         self._path = ""
         self._failed = 0
-        self._next = time.monotonic() + PROGRESS_EVERY
+        self._next = time.monotonic() + every
 
     def begin(self, path: str) -> None:
         self._path = path
@@ -200,7 +213,7 @@ class _Reporter:
         self._bytes += bytes
         now = time.monotonic()
         if now >= self._next:
-            self._next = now + PROGRESS_EVERY
+            self._next = now + self._every
             self._voice.send(JobProgress(self._files, self._bytes, self._path, self._failed))
 
     def stopping(self) -> bool:

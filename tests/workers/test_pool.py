@@ -19,7 +19,7 @@ from alpenhorn.model.nodes import NodeFact, ProbeJob
 from alpenhorn.model.tasks import Fate, Task, TaskKind
 from alpenhorn.reasons import Code
 from alpenhorn.workers.pool import CLOSE_GRACE, Pool
-from alpenhorn.workers.serving import INTERRUPT, PROGRESS_EVERY
+from alpenhorn.workers.serving import INTERRUPT, PROGRESS_EVERY, TaskEnded
 from tests.fixtures.archive import wait_for
 
 SOON = 30
@@ -845,3 +845,62 @@ def test_workers_and_their_commands_die_with_the_parent():
     parent.wait()
     assert all(map(gone, pids))
     parent.stdout.close()
+
+
+# --- tasks that are carried out elsewhere --------------------------------------------------------------
+
+
+def test_a_task_that_ended_elsewhere_ends_in_that_way_and_its_worker_goes_on():
+    def work(task, reporter):
+        if task.stage == "lost":
+            raise TaskEnded(Fate.DIED, Code.MACHINE_LOST(machine="m", why="gone"))
+        return os.getpid()
+
+    with Pool(1, work) as pool:
+        for name in ("first", "lost", "last"):
+            pool.submit(task(name))
+        first, lost, last = all_done(pool)
+    assert lost.fate is Fate.DIED and lost.error.code is Code.MACHINE_LOST
+    assert first.outcome == last.outcome
+
+
+class OneMachine:
+    """A machine with one thread."""
+
+    def __init__(self):
+        self.free = True
+        self.released = []
+
+    def place(self, task):
+        free, self.free = self.free, False
+        return task._replace(at="there") if free else task
+
+    def release(self, done):
+        self.released.append(done)
+        self.free = self.free or done.task.at != ""
+
+
+def test_a_place_is_free_for_the_next_task_when_one_has_ended():
+    machine = OneMachine()
+    with Pool(1, lambda task, reporter: task.at) as pool:
+        pool.place_with(machine)
+        for number in range(3):
+            pool.submit(task(number))
+        found = all_done(pool)
+    assert [done.outcome for done in found] == ["there"] * 3
+    assert machine.released == found
+
+
+def test_a_task_elsewhere_is_abandoned_when_the_worker_that_watches_it_dies():
+    with Pool(1, lambda task, reporter: os.kill(os.getpid(), signal.SIGKILL)) as pool:
+        pool.place_with(OneMachine())
+        pool.submit(task())
+        (done,) = all_done(pool)
+    assert done.fate is Fate.ABANDONED and done.error.code is Code.MACHINE_UNWATCHED
+
+
+def test_a_worker_says_when_it_has_no_more_tasks(pipe):
+    with Pool(1, name_of, at_end=lambda: pipe.tell("ended")) as pool:
+        pool.submit(task())
+        assert all_done(pool)
+    assert pipe.hear() == "ended"
