@@ -76,7 +76,8 @@ class Sync(NamedTuple):
     lasting condition is reported again, 0 for every run.  `stuck_after`: seconds until other runs report a
     run that still holds nodes.  `trash`: seconds for which deleted files stay in the trash of their node; 0:
     none do, and the trash is emptied; None: none do, and what is in the trash stays until room is needed.
-    `sha256`: compute SHA-256 sums beside MD5 sums.
+    `sha256`: compute SHA-256 sums beside MD5 sums.  `scheduler`: the address of the scheduler of a Dask cluster whose
+    machines share the storage of nodes, "" for none.
 
     For deletions: `keeper_seen_within`: maximum seconds since a node was last found in order; `trust_unseen`:
     also count copies on nodes that no run has ever seen; `delete_evidence`: "index", or "stat" to also look
@@ -98,6 +99,7 @@ class Sync(NamedTuple):
     stuck_after: float = 6 * 3600.0
     trash: float | None = None
     sha256: bool = False
+    scheduler: str = ""
 
 
 class Transfer(NamedTuple):
@@ -480,6 +482,12 @@ def _read_evidence(value: Any) -> str:
     return str(value)
 
 
+def _read_scheduler(value: Any) -> str:
+    if not re.fullmatch(r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}", _read_text(value)):
+        raise ValueError
+    return str(value)
+
+
 def _read_ping(value: Any) -> str:
     url = _read_text(value)
     try:
@@ -631,6 +639,10 @@ KEYS: dict[str, dict[str, ValueKind]] = {
         "stuck_after": _duration(above_zero=True),
         "trash": _duration(above_zero=False),
         "sha256": _SWITCH,
+        "scheduler": ValueKind(
+            'the address of a Dask scheduler, such as "tcp://host.example:8786" or "tls://host.example:8786"',
+            _read_scheduler,
+        ),
     },
     "transfer": {
         "pull_timeout_base": _duration(above_zero=True),

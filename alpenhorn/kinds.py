@@ -85,10 +85,14 @@ class Handler(NamedTuple):
 
     It is called with the job, the storage object of the job's node, and the fields of
     `alpenhorn.workers.worker.JobContext` named in `takes`.
+
+    `uses`: the fields of the job with further nodes whose storage it uses, if they are of this host; None if the job is
+    never carried out on another machine of a cluster.
     """
 
     target: str
     takes: tuple[str, ...] = ()
+    uses: tuple[str, ...] | None = None
 
 
 JOBS = {
@@ -99,16 +103,18 @@ JOBS = {
     "RememberJob": Handler("alpenhorn.workers.survey:remember", ("stage",)),
     "SearchJob": Handler("alpenhorn.workers.search:search"),
     "DetectJob": Handler("alpenhorn.workers.detect:detect", ("report",)),
-    "ImportJob": Handler("alpenhorn.workers.import_files:import_files", ("report",)),
+    "ImportJob": Handler("alpenhorn.workers.import_files:import_files", ("report",), ()),
     "TapeJob": Handler("alpenhorn.workers.tape:tape", ("report",)),
     "BatchJob": Handler("alpenhorn.workers.tape_batches:run_batch", ("report",)),
-    "DeleteJob": Handler("alpenhorn.workers.delete:delete", ("report", "transfer", "silent")),
+    "DeleteJob": Handler("alpenhorn.workers.delete:delete", ("report", "transfer", "silent"), ("keepers",)),
     "RestoreJob": Handler("alpenhorn.workers.trash:restore", ("report",)),
     "EmptyJob": Handler("alpenhorn.workers.trash:empty", ("report",)),
     "LookIntoTrashJob": Handler("alpenhorn.workers.trash:look", ("report",)),
-    "CheckJob": Handler("alpenhorn.workers.check:check", ("report",)),
+    "CheckJob": Handler("alpenhorn.workers.check:check", ("report",), ()),
     "PullJob": Handler(
-        "alpenhorn.workers.pull:pull_from", ("stage", "transfer", "report", "deadline", "without_tar")
+        "alpenhorn.workers.pull:pull_from",
+        ("stage", "transfer", "report", "deadline", "without_tar"),
+        ("source",),
     ),
     "CompareJob": Handler("alpenhorn.workers.manifest:compare", ("report",)),
     "ManifestJob": Handler("alpenhorn.workers.manifest:write", ("stage", "report")),
@@ -116,6 +122,9 @@ JOBS = {
     "SeparateJob": Handler("alpenhorn.workers.links:separate", ("stage", "report")),
     "ExportJob": Handler("alpenhorn.workers.export:export_files", ("report",)),
     "ReconcileJob": Handler("alpenhorn.workers.reconcile:reconcile", ("report",)),
+    "ShareJob": Handler("alpenhorn.workers.cluster_proof:share", ("stage", "cluster")),
+    "ProofJob": Handler("alpenhorn.workers.cluster_there:prove"),
+    "HoldJob": Handler("alpenhorn.workers.cluster_there:hold"),
 }
 """By the name of the job's type."""
 

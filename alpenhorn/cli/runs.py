@@ -64,8 +64,12 @@ def workers(
         REPORT if prints_report and app.verbosity == 1 else "",
     )
     worker = Worker(config.transfer)
+    if config.sync.scheduler:
+        from alpenhorn.workers.cluster import ClusterWorker  # few hosts have one
+
+        worker = ClusterWorker(config.transfer, config.sync.scheduler)
     try:
-        pool = Pool(config.sync.jobs, worker, before_fork=app.disconnect)
+        pool = Pool(config.sync.jobs, worker, before_fork=app.disconnect, at_end=worker.close)
     except Exception as error:
         if for_run:
             from alpenhorn.coordinator.endings import without_workers  # 33 ms, and hardly ever needed

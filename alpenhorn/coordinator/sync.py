@@ -15,6 +15,7 @@ from alpenhorn.coordinator import conditions, manifest_due, media
 from alpenhorn.coordinator import nodes as node_steps
 from alpenhorn.coordinator.context import Context, DecidesLate, WholeRun, Worklist, no_longer_separate
 from alpenhorn.coordinator.endings import Row
+from alpenhorn.coordinator.machines import Machines
 from alpenhorn.coordinator.planning import group_ios, make_planner, open_inodes, open_space
 from alpenhorn.coordinator.prepare import prepare
 from alpenhorn.coordinator.report import Asked, Report, Watcher
@@ -250,6 +251,9 @@ class _Session:
         self.lists: dict[TaskKind, Worklist] = {}
         self.index.hold_on = self._keep_waiting
         self.media = media.Media(self.index, self.found, self.judged, self.pool.submit, self._drop)
+        self.machines = Machines(config.sync, report, found.locks)
+        if config.sync.scheduler:
+            pool.place_with(self.machines)
 
     def rounds(self) -> None:
         """Continue until a round changes nothing that could make new work possible."""
@@ -544,12 +548,22 @@ class _Session:
         tasks = [task for worklist in dict.fromkeys(lists.values()) for task in worklist.feed()]
         for task in tasks:
             self.report.amounts.planned(task)
+            self.machines.plan(task)
+            self._try_machines()
             for ready in self.media.admit(task):
                 self.pool.submit(ready)
         self.worked = self.worked or bool(tasks)
         return bool(tasks)
 
+    def _try_machines(self) -> None:
+        """Submit the tasks that find out which machines of a cluster share the storage of nodes that have work."""
+        assert self.media.context is not None
+        for task in self.machines.tasks(self.media.context.stage):
+            self.pool.submit(task)
+
     def _list_of(self, task: Task) -> Worklist:
+        if task.kind is TaskKind.SHARE:
+            return self.machines
         return self.media if task.kind is TaskKind.IDENTITY else self.lists[task.kind]
 
     def _withdraw(self, keep: Callable[[Task], bool]) -> None:
@@ -578,6 +592,8 @@ class _Session:
             self.recording = True
             self._record(self._list_of(done.task), done, context)
             self.recording = False
+        if ended and not self.report.stopped:
+            self._try_machines()
 
     def _record(self, worklist: Worklist, done: Done, context: Context) -> None:
         if done.fate is Fate.ABANDONED:

@@ -6,7 +6,7 @@ the workers are forked: otherwise each of them would import it again.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import alpenhorn.io.default
 import alpenhorn.workers.lock_holder
@@ -17,12 +17,15 @@ from alpenhorn.extensions.registry import node_io
 from alpenhorn.kinds import JOBS, load
 from alpenhorn.model.tasks import Reporter, Task
 
+if TYPE_CHECKING:
+    from alpenhorn.workers.cluster_link import Cluster
+
 
 class JobContext(NamedTuple):
     """The arguments available to handlers besides job and node (see `alpenhorn.kinds.Handler`).
 
     `silent`: other hosts that did not answer a deletion's look at keepers, and why; not asked again in this
-    run.  `without_tar`: hosts from which no tar stream could be read.
+    run.  `without_tar`: hosts from which no tar stream could be read.  `cluster`: the cluster, if one is configured.
     """
 
     stage: str
@@ -31,6 +34,7 @@ class JobContext(NamedTuple):
     transfer: Transfer
     silent: dict[str, AlpenhornError]
     without_tar: set[str]
+    cluster: Cluster | None
 
 
 class Worker:
@@ -40,10 +44,18 @@ class Worker:
         self.transfer = transfer
         self.silent: dict[str, AlpenhornError] = {}
         self.without_tar: set[str] = set()
+        self.cluster: Cluster | None = None
+
+    def close(self) -> None:
+        """End the processes on other machines."""
+        if self.cluster is not None:
+            self.cluster.close()
 
     def __call__(self, task: Task, report: Reporter) -> object:
         handler = JOBS[type(task.job).__name__]
-        around = JobContext(task.stage, task.deadline, report, self.transfer, self.silent, self.without_tar)
+        around = JobContext(
+            task.stage, task.deadline, report, self.transfer, self.silent, self.without_tar, self.cluster
+        )
         return load(handler.target)(
             task.job, node_io(task.job.node), *(getattr(around, name) for name in handler.takes)
         )

@@ -1,0 +1,156 @@
+"""Prove that a node's storage is the same on other machines of a cluster, and that its locks exclude there.
+
+On each machine, in this order:
+
+1. the versions of alpenhorn and Python are those of this host;
+2. the machine reads a random token that this host wrote, and this host reads what the machine wrote;
+3. the machine sees the node's marker and the same medium, its clock is that of this host, and its files have the
+   same owner;
+4. a lock that is held there is refused here; one that is held here, once it was released there, is refused there.
+
+The proof uses a byte of the lock files that nobody else locks, so it neither waits for jobs nor stops them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from contextlib import suppress
+
+from alpenhorn import __version__
+from alpenhorn.errors import StorageError
+from alpenhorn.fs import identity
+from alpenhorn.fs.placing import Stage
+from alpenhorn.fs.run_lock import job_byte
+from alpenhorn.io.base import Node
+from alpenhorn.model.cluster import (
+    Machine,
+    MachineProof,
+    ProofAnswer,
+    ProofJob,
+    ProofStep,
+    ShareJob,
+    ShareOutcome,
+)
+from alpenhorn.model.tasks import Fate, Task, TaskKind
+from alpenhorn.reasons import Code, Why
+from alpenhorn.workers.cluster_link import Cluster, ClusterUnusable, MachineLost, Session
+from alpenhorn.workers.cluster_there import HERE, THERE, let_go, lock_files, read_token, take, write_token
+
+MACHINE_SECONDS = 30.0
+"""Seconds in which a machine must pass; all are tried at the same time."""
+
+CLOCKS_S = 30.0  # seconds by which clocks may differ
+
+PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def share(job: ShareJob, node: Node, stage: str, cluster: Cluster) -> ShareOutcome:
+    """Try all machines of the cluster.  Raises StorageError if nothing can be written to the node here."""
+    try:
+        return cluster.run(_share(node, stage, cluster))
+    except OSError as error:
+        raise StorageError(Code.SYSTEM_ERROR(why=error.strerror or error)) from None
+
+
+async def _share(node: Node, stage: str, cluster: Cluster) -> ShareOutcome:
+    try:
+        machines = await cluster.machines()
+    except ClusterUnusable as error:
+        return ShareOutcome(error=error.reason)
+    with node.stage(stage) as place:
+        proofs = [_tried(node, place, cluster, address, threads) for address, threads in machines.items()]
+        found = await asyncio.gather(*proofs)
+        place.clear()
+    return ShareOutcome(tuple(found))
+
+
+async def _tried(node: Node, stage: Stage, cluster: Cluster, address: str, threads: int) -> MachineProof:
+    known = Machine(address, address, threads)
+    why: Why
+    try:
+        async with asyncio.timeout(MACHINE_SECONDS):
+            name, *versions = await cluster.about(address)
+            known = Machine(address, name, threads)
+            if versions != [__version__, PYTHON]:
+                why = Code.MACHINE_VERSIONS_DIFFER(
+                    there=_shown(*versions),
+                    here=_shown(__version__, PYTHON),
+                )
+            else:
+                why = await _proved(node, stage, cluster, address)
+    except TimeoutError:
+        why = Code.MACHINE_SILENT(seconds=MACHINE_SECONDS)
+    except MachineLost as lost:
+        why = lost.reason
+    except StorageError as error:
+        why = error.reason
+    except OSError as error:
+        why = Code.SYSTEM_ERROR(why=error.strerror or error)
+    return MachineProof(known, why)
+
+
+def _shown(alpenhorn: str, python: str) -> str:
+    return f"Python {python} and version {alpenhorn} of alpenhorn"
+
+
+async def _proved(node: Node, stage: Stage, cluster: Cluster, address: str) -> Why:
+    """Return why the storage is not proved to be the same, "" if it is."""
+    session = await cluster.begin(address)
+    try:
+        return await _compared(node, stage, session)
+    finally:
+        with suppress(MachineLost):
+            await session.end()
+
+
+async def _compared(node: Node, stage: Stage, session: Session) -> Why:
+    token, byte = os.urandom(16).hex(), job_byte()
+    write_token(stage.fd, f"{HERE}{byte}", token)
+
+    async def step(one: ProofStep) -> ProofAnswer:
+        job = ProofJob(node.node, one, stage.name, byte)
+        answer = await session.ask(Task(TaskKind.PROBE, node.node.id, job))
+        if answer.fate is Fate.DONE:
+            outcome: ProofAnswer = answer.outcome
+            return outcome
+        return ProofAnswer(answer.error)
+
+    asked = time.time()
+    there = await step(ProofStep.LOOK)
+    answered = time.time()
+    if there.error:
+        return there.error
+    if there.token != token or not _is_same(node, stage, byte, token, there):
+        return Code.MACHINE_SEES_OTHER_STORAGE(root=node.root)
+    if os.stat(f"{THERE}{byte}", dir_fd=stage.fd).st_uid != os.stat(f"{HERE}{byte}", dir_fd=stage.fd).st_uid:
+        return Code.MACHINE_OTHER_USER()
+    if not asked - CLOCKS_S <= there.clock <= answered + CLOCKS_S:
+        return Code.MACHINE_CLOCK_DIFFERS(seconds=round(there.clock - answered))
+    files = lock_files(node.root)
+    try:
+        if not there.locked or any(take(files, byte)):
+            return Code.MACHINE_LOCKS_FAIL(root=node.root)
+        if error := (await step(ProofStep.LET_GO)).error:
+            return error
+        if not all(take(files, byte)):
+            return Code.MACHINE_LOCKS_FAIL(root=node.root)
+        there = await step(ProofStep.TRY)
+    finally:
+        let_go(files)
+    return Code.MACHINE_LOCKS_FAIL(root=node.root) if there.locked else there.error
+
+
+def _is_same(node: Node, stage: Stage, byte: int, token: str, there: ProofAnswer) -> bool:
+    """Return whether this host sees the file of the machine, and the same medium."""
+    try:
+        if read_token(stage.fd, f"{THERE}{byte}") != token:
+            return False
+    except FileNotFoundError:
+        return False
+    here = identity.read(node.root)
+    return (here and (here.index_id, here.medium)) == (
+        there.identity and (there.identity.index_id, there.identity.medium)
+    )
