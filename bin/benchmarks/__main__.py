@@ -40,6 +40,7 @@ def main() -> int:
         (arguments.scale, _scale),
         (arguments.hosts, _hosts),
         (arguments.long_link, _long_link),
+        (arguments.cluster, _cluster),
     ):
         if chosen:
             return _alone(arguments, partial(measure_alone, arguments))
@@ -96,6 +97,13 @@ def _hosts(arguments: argparse.Namespace, base: Path) -> str:
     return hosts.table(facts, hosts.measure(base, arguments.hosts, arguments.files, _tell))
 
 
+def _cluster(arguments: argparse.Namespace, base: Path) -> str:
+    from benchmarks import cluster  # it needs Dask
+
+    rounds = cluster.measure(base, arguments.cluster, arguments.files, _tell)
+    return cluster.table(show.machine(arguments.dir), rounds, arguments.files)
+
+
 def _long_link(arguments: argparse.Namespace, base: Path) -> str:
     from benchmarks import long_link  # it needs an installed alpenhorn
 
@@ -144,7 +152,15 @@ def _arguments() -> argparse.Namespace:
         type=_count,
         default=hosts.FILES,
         metavar="FILES",
-        help="for --hosts: number of files that each host pulls, deletes and imports (default: %(default)s)",
+        help="for --hosts and --cluster: number of files that each host pulls, deletes and imports"
+        " (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--cluster",
+        type=_count,
+        nargs="+",
+        metavar="N",
+        help="measure runs with N workers, without and with N workers of a Dask cluster, and nothing else",
     )
     parser.add_argument(
         "--long-link",
