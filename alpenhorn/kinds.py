@@ -122,7 +122,7 @@ JOBS = {
     "SeparateJob": Handler("alpenhorn.workers.links:separate", ("stage", "report")),
     "ExportJob": Handler("alpenhorn.workers.export:export_files", ("report",)),
     "ReconcileJob": Handler("alpenhorn.workers.reconcile:reconcile", ("report",)),
-    "ShareJob": Handler("alpenhorn.workers.cluster_proof:share", ("stage", "cluster")),
+    "ShareJob": Handler("alpenhorn.workers.cluster_proof:share", ("stage", "report", "cluster")),
     "ProofJob": Handler("alpenhorn.workers.cluster_there:prove"),
     "HoldJob": Handler("alpenhorn.workers.cluster_there:hold"),
 }

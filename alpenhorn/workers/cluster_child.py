@@ -25,10 +25,11 @@ PROGRESS_EVERY = 1.0  # seconds; each report is a message over the network
 
 
 class Hello(NamedTuple):
-    """The first message to the process.  `level`: that of the log of the run."""
+    """The first message to the process.  `level`: that of the log of the run; `umask`: the one of the run."""
 
     transfer: Transfer
     level: int
+    umask: int
 
 
 def main(parent: int, tasks: int, answers: int, beats: int) -> None:
@@ -42,6 +43,7 @@ def main(parent: int, tasks: int, answers: int, beats: int) -> None:
     hello: Hello | None = receive(tasks)
     if hello is None:
         return
+    os.umask(hello.umask)
     voice = AnswerPipe(answers)
     logging.getLogger(logs.ROOT).setLevel(hello.level)
     logs.forward(voice.send)

@@ -90,7 +90,7 @@ class Cluster:
 
     def __init__(self, scheduler: str, transfer: Transfer) -> None:
         self.scheduler = scheduler
-        self._hello = message(Hello(transfer, logging.getLogger(logs.ROOT).level))
+        self._hello = message(Hello(transfer, logging.getLogger(logs.ROOT).level, _umask()))
         self._loop = asyncio.new_event_loop()
         self._client: Client | None = None
         self._unusable: ClusterUnusable | None = None
@@ -300,6 +300,12 @@ class Session:
             except Exception as error:  # this host may lack a class of an extension
                 why = Code.OUTCOME_UNREADABLE(why=reason_of(error))
                 yield TaskAnswer(Fate.BROKEN, None, why, False)
+
+
+def _umask() -> int:
+    found = os.umask(0o077)  # it can only be read by setting it
+    os.umask(found)
+    return found
 
 
 def _pass_on(before: JobProgress, now: JobProgress, report: Reporter) -> None:

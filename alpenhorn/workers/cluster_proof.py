@@ -34,7 +34,7 @@ from alpenhorn.model.cluster import (
     ShareJob,
     ShareOutcome,
 )
-from alpenhorn.model.tasks import Fate, Task, TaskKind
+from alpenhorn.model.tasks import Fate, Reporter, Task, TaskKind
 from alpenhorn.reasons import Code, Why
 from alpenhorn.workers.cluster_link import Cluster, ClusterUnusable, MachineLost, Session
 from alpenhorn.workers.cluster_there import HERE, THERE, let_go, lock_files, read_token, take, write_token
@@ -44,26 +44,39 @@ MACHINE_SECONDS = 30.0
 
 CLOCKS_S = 30.0  # seconds by which clocks may differ
 
+STOP_POLL = 0.5  # seconds between two checks whether the run is to stop
+
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def share(job: ShareJob, node: Node, stage: str, cluster: Cluster) -> ShareOutcome:
-    """Try all machines of the cluster.  Raises StorageError if nothing can be written to the node here."""
+def share(job: ShareJob, node: Node, stage: str, report: Reporter, cluster: Cluster) -> ShareOutcome:
+    """Try all machines of the cluster, or none if the run is asked to stop meanwhile.
+
+    Raises StorageError if nothing can be written to the node here.
+    """
     try:
-        return cluster.run(_share(node, stage, cluster))
+        return cluster.run(_share(node, stage, report, cluster))
     except OSError as error:
         raise StorageError(Code.SYSTEM_ERROR(why=error.strerror or error)) from None
 
 
-async def _share(node: Node, stage: str, cluster: Cluster) -> ShareOutcome:
+async def _share(node: Node, stage: str, report: Reporter, cluster: Cluster) -> ShareOutcome:
     try:
         machines = await cluster.machines()
     except ClusterUnusable as error:
         return ShareOutcome(error=error.reason)
     with node.stage(stage) as place:
         proofs = [_tried(node, place, cluster, address, threads) for address, threads in machines.items()]
-        found = await asyncio.gather(*proofs)
+        tried = asyncio.gather(*proofs)
+        while not tried.done() and not report.stopping():
+            await asyncio.wait({tried}, timeout=STOP_POLL)
+        tried.cancel()  # once only, since each that is cancelled ends its process
+        (found,) = await asyncio.gather(tried, return_exceptions=True)
         place.clear()
+    if isinstance(found, asyncio.CancelledError):
+        return ShareOutcome()
+    if isinstance(found, BaseException):
+        raise found
     return ShareOutcome(tuple(found))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -16,13 +17,14 @@ from alpenhorn.config import Transfer
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock, job_byte
 from alpenhorn.io.base import Node
 from alpenhorn.model.checks import CheckFile, CheckJob
-from alpenhorn.model.cluster import SILENCE, HoldJob
+from alpenhorn.model.cluster import SILENCE, HoldJob, ShareJob, ShareOutcome
 from alpenhorn.model.deletions import DeleteFile, DeleteJob
 from alpenhorn.model.tasks import Done, Fate, Task, TaskKind, Verdict
 from alpenhorn.reasons import Code, code_of
 from alpenhorn.workers import cluster_task
 from alpenhorn.workers.cluster import ClusterWorker
 from alpenhorn.workers.cluster_child import Hello
+from alpenhorn.workers.cluster_proof import MACHINE_SECONDS
 from alpenhorn.workers.pool import Pool
 from alpenhorn.workers.serving import message
 from tests.fixtures.archive import wait_for
@@ -59,6 +61,14 @@ def pool(cluster: DaskCluster) -> Iterator[Pool]:
     worker = ClusterWorker(Transfer(), cluster.address)
     with Pool(1, worker, at_end=worker.close) as started:
         yield started
+
+
+@pytest.fixture
+def umask() -> Iterator[int]:
+    """A umask that the workers of Dask do not have."""
+    before = os.umask(0o027)
+    yield 0o027
+    os.umask(before)
 
 
 def checking(node: Node, at: str, *paths: str, deadline: float | None = None) -> Task:
@@ -98,7 +108,7 @@ def run_begins(node: Node) -> bool:
 
 
 def test_a_job_is_done_there_and_its_process_ends_with_the_pool(
-    cluster: DaskCluster, there: DaskWorker, node: Node, caplog: pytest.LogCaptureFixture
+    cluster: DaskCluster, there: DaskWorker, node: Node, umask: int
 ) -> None:
     worker = ClusterWorker(Transfer(), cluster.address)
     with Pool(1, worker, at_end=worker.close) as pool:
@@ -106,6 +116,7 @@ def test_a_job_is_done_there_and_its_process_ends_with_the_pool(
         first = the_end(pool)
         child = wait_for(lambda: len(found := there.jobs()) == 1 and found[0], "one process", 2 * SILENCE)
         assert child.name() == "alpenhorn-job" and not run_begins(node)
+        assert f"Umask:\t{umask:04o}" in Path(f"/proc/{child.pid}/status").read_text()
         pool.submit(checking(node, there.address, "acq/a", "acq/gone"))
         second = the_end(pool)
         assert there.jobs() == [child], "the second job needed a process of its own"
@@ -235,6 +246,23 @@ def test_claims_expire_by_the_clock_of_the_machine(cluster: DaskCluster, node: N
     other.end()
 
 
+def test_a_run_that_stops_does_not_wait_for_the_proof_of_a_machine_that_hangs(
+    there: DaskWorker, node: Node, pool: Pool
+) -> None:
+    share = Task(TaskKind.SHARE, node.node.id, ShareJob(node.node), stage="run-1-1")
+    there.process.send_signal(signal.SIGSTOP)
+    try:
+        pool.submit(share)
+        wait_for(lambda: pool.wait(0.05) or Path(node.root, ".alpenhorn/run-1-1").exists(), "the proof")
+        began = time.monotonic()
+        pool.stop()
+        done = the_end(pool)
+    finally:
+        there.process.send_signal(signal.SIGCONT)
+    assert done.outcome == ShareOutcome() and time.monotonic() - began < MACHINE_SECONDS / 2
+    assert not Path(node.root, ".alpenhorn/run-1-1").exists()
+
+
 # --- on a worker of Dask, without Dask ------------------------------------------------------------------
 
 
@@ -242,7 +270,7 @@ def test_a_message_that_is_delivered_twice_is_refused(
     node: Node, children: Callable[[], list[psutil.Process]]
 ) -> None:
     async def talk() -> None:
-        hello = message(Hello(Transfer(), logging.INFO))
+        hello = message(Hello(Transfer(), logging.INFO, 0o022))
         await cluster_task.begin("id", hello)
         with pytest.raises(ValueError):
             await cluster_task.begin("id", hello)
