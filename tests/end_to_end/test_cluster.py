@@ -43,9 +43,11 @@ def two(archive, cluster, tmp_path):
     return archive
 
 
-def configure(archive, cluster, **sync):
+def configure(archive, cluster, transfer=None, **sync):
     sync = {"jobs": 1, "scheduler": cluster.address, "import_settle": 0, "archive_copy_count": 2} | sync
-    archive.configure(sync=sync, log={"level": "debug", "file": str(archive.base / "log")})
+    archive.configure(
+        sync=sync, transfer=transfer or {}, log={"level": "debug", "file": str(archive.base / "log")}
+    )
 
 
 def on_machines(archive):
@@ -77,6 +79,20 @@ def test_all_kinds_of_work_are_done_on_a_machine(archive, cluster):
     assert archive.violations() == [] and archive.claims() == 0
     assert archive.stray("disk") == [] and machine.jobs() == []
     archive.synced()
+
+
+def test_machines_fetch_files_of_other_hosts(archive, cluster, sshd):
+    archive.host("there", address=sshd.address, username=sshd.username)
+    archive.node("far", host="there")
+    archive.node("safe", archive=1)
+    configure(archive, cluster, transfer={"ssh": sshd.ssh})
+    machine = cluster.add()
+    ids = [*archive.files(200, "far", 3000), archive.file("acq/big", b"%7d" % 1 * 2**21, "far")]
+    archive.requests(ids, "far", "safe")
+    archive.synced()
+    assert {("pull", "safe", machine.address)} == set(on_machines(archive))
+    assert archive.tree("safe") == archive.tree("far")
+    assert archive.pending() == 0 and archive.violations() == [] and archive.stray("safe") == []
 
 
 def test_machines_that_prove_too_little_are_left_out_with_the_reason(two, cluster, tmp_path):
