@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from alpenhorn.model.nodes import StorageKind
 from alpenhorn.model.tasks import TaskKind
 
 
@@ -126,7 +127,10 @@ JOBS = {
     "ProofJob": Handler("alpenhorn.workers.cluster_there:prove"),
     "HoldJob": Handler("alpenhorn.workers.cluster_there:hold"),
 }
-"""By the name of the job's type."""
+"""The handlers for nodes whose copies are files in a directory, by the name of the job's type."""
+
+HANDLERS = {StorageKind.DIRECTORY: JOBS}
+"""By kind of storage.  A job without a handler there is not planned for such nodes."""
 
 
 def load(target: str) -> Any:

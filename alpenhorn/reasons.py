@@ -1717,6 +1717,11 @@ class Code(_Codes):
         "the storage class {name} of node {node} is for groups only",
     )
     """The node needs another class."""
+    NODE_WITHOUT_DIRECTORY = (
+        "node-without-directory",
+        "node {node} keeps objects, not files in a directory, and {what} is not available for it",
+    )
+    """Some kinds of work exist only for nodes whose copies are files in a directory."""
     STORAGE_CLASS_FOR_NODES = (
         "storage-class-for-nodes",
         "the storage class {name} of group {group} is for nodes only",

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Refused
-from alpenhorn.extensions.registry import node_io
+from alpenhorn.extensions.registry import directory_io, node_io
 from alpenhorn.fs.hashing import digests_of
-from alpenhorn.io.base import Node, TapeNode
+from alpenhorn.io.base import DirectoryNode, TapeNode
 from alpenhorn.model.checks import CheckFile, CheckJob
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Fate, Reporter, Task, TaskKind
@@ -74,7 +74,7 @@ def _one(pool: Pool, kind: TaskKind, node: NodeFact, path: str, deadline: float 
 
 
 def _work(task: Task, report: Reporter) -> ReadCopy:
-    def use(node: Node, path: str) -> ReadCopy:
+    def use(node: DirectoryNode, path: str) -> ReadCopy:
         _require_on_disk(node, path)
         fd = node.open(path)
         try:
@@ -89,11 +89,11 @@ def _look(task: Task, report: Reporter) -> ReadCopy:
     return _answer(task, lambda node, path: ReadCopy(there=node.exists(path)))
 
 
-def _answer(task: Task, use: Callable[[Node, str], ReadCopy]) -> ReadCopy:
+def _answer(task: Task, use: Callable[[DirectoryNode, str], ReadCopy]) -> ReadCopy:
     assert isinstance(task.job, CheckJob)
     (file,) = task.job.files
     try:
-        node = node_io(task.job.node)
+        node = directory_io(task.job.node, "reading a copy")
         node.check()
         return use(node, file.path)
     except AlpenhornError as error:
@@ -102,7 +102,7 @@ def _answer(task: Task, use: Callable[[Node, str], ReadCopy]) -> ReadCopy:
         return ReadCopy(error=error.strerror or str(error))
 
 
-def _require_on_disk(node: Node, path: str) -> None:
+def _require_on_disk(node: DirectoryNode, path: str) -> None:
     """Raise Refused for a file on tape only, since reading it would wait for the tape."""
     if not isinstance(node, TapeNode):
         return

@@ -23,6 +23,7 @@ from alpenhorn.fs import ofd
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.fs.tree_lock import LOCK_NAME, probe_locks
 from alpenhorn.index.check import Finding, Level
+from alpenhorn.kinds import HANDLERS, load
 from alpenhorn.listings.doctor import Marks
 from alpenhorn.model.nodes import GIB, MARKER, NodeFact, ProbeJob, ProbeOutcome
 from alpenhorn.model.tasks import Done, Fate, Reporter, Task, TaskKind
@@ -31,7 +32,6 @@ from alpenhorn.plan.roots import Root, overlaps
 from alpenhorn.reasons import Code, headed
 from alpenhorn.scan.media import KnownMedia
 from alpenhorn.scan.topology import Topology
-from alpenhorn.workers.nodes import probe
 from alpenhorn.workers.pool import Pool
 
 MOST_WORKERS = 32
@@ -265,7 +265,8 @@ def examine(task: Task, report: Reporter) -> Examination:
     """Examine one node, without changing anything or keeping a lock."""
     node = task.job.node
     assert isinstance(task.job, ProbeJob)
-    found = probe(task.job, node_io(node))
+    io = node_io(node)
+    found = load(HANDLERS[io.storage]["ProbeJob"].target)(task.job, io)
     risks = dangers(node.root) if node.root is not None else ()
     if found.error or node.root is None:
         return Examination(found, dangers=risks)

@@ -35,7 +35,7 @@ from functools import cache
 from typing import Any, BinaryIO, NamedTuple
 
 from alpenhorn.extensions.points import IMPORT_DETECT, Plugin, exception_text, offered, plugins
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.imports import Detected, DetectorFacts
 from alpenhorn.model.searches import FoundFile
 from alpenhorn.reasons import Code, Why
@@ -46,7 +46,7 @@ Callback = Callable[..., None]
 class NodeView:
     """A node as passed to a detector, with access to its files.  Paths are relative to its root."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: DirectoryNode) -> None:
         self._node = node
 
     @property

@@ -13,7 +13,7 @@ from typing import Any
 from alpenhorn.errors import StorageError
 from alpenhorn.extensions import points
 from alpenhorn.extensions.guard import GuardedGroup, GuardedRemote, check_node, guarded, is_built_in
-from alpenhorn.io.base import Group, Node, Remote, StorageClass, parse_settings
+from alpenhorn.io.base import DirectoryNode, Group, Node, Remote, StorageClass, parse_settings
 from alpenhorn.io.builtin import BUILT_IN, built_in
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.reasons import Code, Reason, Why
@@ -61,6 +61,17 @@ def node_io(node: NodeFact) -> Node:
         if not is_built_in(cls):
             check_node(made)
         return made
+
+
+def directory_io(node: NodeFact, what: str) -> DirectoryNode:
+    """Return the object of a node whose copies are files in a directory.  Raises StorageError for any other.
+
+    `what`: the work that needs one, for the message.
+    """
+    made = node_io(node)
+    if not isinstance(made, DirectoryNode):
+        raise StorageError(Code.NODE_WITHOUT_DIRECTORY(node=node.name, what=what))
+    return made
 
 
 def group_io(group: GroupFact, nodes: Sequence[NodeFact]) -> Group:
@@ -114,6 +125,11 @@ def _fault(found: Any) -> Why:
             continue
         if not (isinstance(cls, type) and issubclass(cls, kind)):
             return _invalid(f"its {part} is not a subclass of alpenhorn.io.base.{kind.__name__}")
+        if part == "node" and not hasattr(cls, "storage"):
+            return _invalid(
+                f"its node {cls.__name__} is neither a DirectoryNode nor an ObjectNode;"
+                " if its files are in a directory, derive it from alpenhorn.io.base.DirectoryNode"
+            )
         if lacking := sorted(getattr(cls, "__abstractmethods__", ())):
             return _invalid(f"its {part} {cls.__name__} does not define {', '.join(lacking)}")
     return ""

@@ -18,7 +18,7 @@ from alpenhorn.errors import StorageError
 from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.placing import Stage
 from alpenhorn.fs.removal import OpenRoot, Removal
-from alpenhorn.model.nodes import GroupFact, NodeFact
+from alpenhorn.model.nodes import GroupFact, NodeFact, StorageKind
 from alpenhorn.model.pulls import Method, PullFact
 from alpenhorn.reasons import Code, Reason, Why
 
@@ -33,7 +33,7 @@ MARKER_BYTES = 256  # a marker holds a name of at most 64 characters and a newli
 REPLACED = "--io-config '{…}'"
 
 OpenFile = Callable[[str], tuple[int, os.stat_result]]
-"""Open a file as `Node.open` does; return a descriptor, which the caller closes, and the file's status."""
+"""Open a file as `DirectoryNode.open` does; return a descriptor, which the caller closes, and the file's status."""
 
 
 class WrongSettings(StorageError):
@@ -114,13 +114,17 @@ class Group(ABC):
 
 
 class Node(ABC):
-    """The operations on storage of this host.  Only workers call them, since any of them may hang.
+    """What storage of any kind has, on the host of its node.  Only workers call what accesses the storage, since that
+    may hang.
+
+    A class derives from `DirectoryNode`, or from `alpenhorn.io.objects.ObjectNode` if its storage has no directories.
 
     The constructor does not access the storage, since commands on other hosts call it too; it raises
     WrongSettings.  `warnings`: what to report about valid settings, such as outdated ones.
 
-    Paths are relative to the root, as in the index.  All methods raise OSError for errors of the file system,
-    StorageError if the storage as a whole cannot be used, and UnsafePath for a path that leads out of it.
+    All methods raise StorageError if the storage as a whole cannot be used.
+
+    `storage`: the kind of storage, for which `alpenhorn.kinds` has the handlers of jobs.
 
     `known`: the names of the settings; any other is reported.  None: report none.
 
@@ -128,6 +132,7 @@ class Node(ABC):
     there frees their space.
     """
 
+    storage: StorageKind
     known: frozenset[str] | None = None
     keeps_trash = False
 
@@ -154,7 +159,7 @@ class Node(ABC):
     @property
     @abstractmethod
     def local_method(self) -> Method:
-        """The method for pulls from other nodes of this host: Method.COPY or Method.RSYNC."""
+        """The method for pulls from other nodes of this host."""
 
     @property
     def probe_seconds(self) -> float:
@@ -163,11 +168,11 @@ class Node(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Raise StorageError unless this is the right storage: the root exists, with the right marker."""
+        """Raise StorageError unless this is the right storage: it exists, with the right marker."""
 
     @abstractmethod
     def owner(self) -> str | None:
-        """Return the name in the root's marker; None if the root exists without a marker."""
+        """Return the name in the storage's marker; None if the storage exists without a marker."""
 
     @abstractmethod
     def initialise(self, formerly: str | None = None) -> None:
@@ -190,6 +195,16 @@ class Node(ABC):
     @abstractmethod
     def tidy(self) -> None:
         """Remove the leftovers of killed runs.  For the holder of the node's run lock only."""
+
+
+class DirectoryNode(Node):
+    """The operations on a directory of this host.
+
+    Paths are relative to the root, as in the index.  Methods also raise OSError for errors of the file system, and
+    UnsafePath for a path that leads out of it.
+    """
+
+    storage = StorageKind.DIRECTORY
 
     @abstractmethod
     def stage(self, name: str) -> Stage:
@@ -249,7 +264,7 @@ class Node(ABC):
         """Return the bytes that a file with that status takes on the medium."""
 
 
-class TapeNode(Node):
+class TapeNode(DirectoryNode):
     """A node whose files may be on tape only; `ready` in the index marks copies on disk.
 
     Reading a file that is on tape only would block a run until the tape is read.  Other hosts pull only

@@ -21,8 +21,8 @@ from alpenhorn.fs.trash import NAME as TRASH
 from alpenhorn.fs.tree_lock import LOCK_NAME, probe_locks
 from alpenhorn.io.base import (
     MARKER_BYTES,
+    DirectoryNode,
     Group,
-    Node,
     OpenFile,
     Refusal,
     Remote,
@@ -44,7 +44,7 @@ MOST_RESERVED = 1000  # times a file's length
 PART_SECONDS = 14 * 86_400  # longer than the longest back-off
 
 
-class DefaultNode(Node):
+class DefaultNode(DirectoryNode):
     """A directory whose marker is the file `ALPENHORN_NODE`, with the node's name in its first line.
 
     Settings: `reserve_factor` (a number from 1 to 1000; default 2), `jobs` (a whole number ≥ 1; default no

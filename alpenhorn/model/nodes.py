@@ -1,5 +1,6 @@
 """Data of nodes, groups and media, and of the jobs that probe and mark nodes."""
 
+from enum import StrEnum
 from typing import NamedTuple
 
 from alpenhorn.reasons import Why
@@ -16,6 +17,13 @@ def may_have_tape(io_class: str | None) -> bool:
 
 
 GIB = 2**30
+
+
+class StorageKind(StrEnum):
+    """What the copies on a node are."""
+
+    DIRECTORY = "directory"  # files below a directory
+    OBJECTS = "objects"  # objects of a service, without paths on this host
 
 
 class NodeFact(NamedTuple):

@@ -16,7 +16,7 @@ from alpenhorn.fs.newer import modified_at, written_since
 from alpenhorn.fs.paths import irregular
 from alpenhorn.fs.settled import storage_now
 from alpenhorn.fs.verified_status import StatusTaker
-from alpenhorn.io.base import Node, OpenFile, TapeNode
+from alpenhorn.io.base import DirectoryNode, OpenFile, TapeNode
 from alpenhorn.model.checks import CheckFile, CheckJob, CheckResult
 from alpenhorn.model.copies import HasFile
 from alpenhorn.model.tape import TapeState
@@ -25,7 +25,7 @@ from alpenhorn.reasons import Code, Reason, Why, within
 from alpenhorn.workers.tape import out_of_reach
 
 
-def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...]:
+def check(job: CheckJob, node: DirectoryNode, report: Reporter) -> tuple[CheckResult, ...]:
     """Return a result for each file, until the run is asked to stop.
 
     Raises StorageError if the node itself is gone, so that an unmounted disk does not turn copies into
@@ -42,7 +42,7 @@ def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...
 
 def _read(
     job: CheckJob,
-    node: Node,
+    node: DirectoryNode,
     open_file: OpenFile,
     flusher: Flusher,
     report: Reporter,
@@ -73,7 +73,9 @@ def _read(
     return results
 
 
-def _durable(results: Sequence[CheckResult], node: Node, flusher: Flusher) -> tuple[CheckResult, ...]:
+def _durable(
+    results: Sequence[CheckResult], node: DirectoryNode, flusher: Flusher
+) -> tuple[CheckResult, ...]:
     """Flush good copies and the removal of missing ones; if that fails, neither state is certain."""
     try:
         flusher.flush()
@@ -89,7 +91,7 @@ def _durable(results: Sequence[CheckResult], node: Node, flusher: Flusher) -> tu
     return tuple(results)
 
 
-def _unread(file: CheckFile, node: Node, state: TapeState) -> CheckResult:
+def _unread(file: CheckFile, node: DirectoryNode, state: TapeState) -> CheckResult:
     if state.where is None:
         return _not_opened(file, node, state.error or Code.COPY_NOT_REGULAR())
     return CheckResult(file, Verdict.AWAY, error=Code.FILE_NOT_ON_DISK(where=state.where))
@@ -97,7 +99,7 @@ def _unread(file: CheckFile, node: Node, state: TapeState) -> CheckResult:
 
 def _verdict(
     file: CheckFile,
-    node: Node,
+    node: DirectoryNode,
     open_file: OpenFile,
     flusher: Flusher,
     report: Reporter,
@@ -152,7 +154,7 @@ def _verdict(
         os.close(fd)
 
 
-def _differs(file: CheckFile, node: Node, fd: int, why: Reason) -> CheckResult:
+def _differs(file: CheckFile, node: DirectoryNode, fd: int, why: Reason) -> CheckResult:
     """Return the result for a file with other data than the index says."""
     status = os.fstat(fd)  # after reading, since its owner may have written meanwhile
     modified = modified_at(status) if written_since(status, file.since) else ""
@@ -163,7 +165,7 @@ def _unreadable(doing: str, file: CheckFile, error: OSError) -> Reason:
     return Code.COPY_UNREADABLE(doing=doing, path=repr(file.path), why=error.strerror or error)
 
 
-def _not_opened(file: CheckFile, node: Node, error: Reason) -> CheckResult:
+def _not_opened(file: CheckFile, node: DirectoryNode, error: Reason) -> CheckResult:
     """Return the result for a file that cannot be opened; a link, socket or device is certainly not the file."""
     if found := irregular(node.root, file.path):
         why = Code.COPY_IRREGULAR_ON_NODE(path=repr(file.path), node=node.node.name, found=found)

@@ -15,7 +15,7 @@ from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.newer import modified_at, written_since
 from alpenhorn.fs.removal import DirectoryEntry, FileDiffers, Removal
 from alpenhorn.fs.trash import BatchWriter, NotTrashed
-from alpenhorn.io.base import Node, TapeNode
+from alpenhorn.io.base import DirectoryNode, TapeNode
 from alpenhorn.model.copies import HasFile
 from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult
 from alpenhorn.model.tasks import Reporter, Verdict
@@ -47,7 +47,7 @@ class _Expired(Exception):
 
 def delete(
     job: DeleteJob,
-    node: Node,
+    node: DirectoryNode,
     report: Reporter,
     transfer: Transfer,
     silent: dict[str, AlpenhornError] | None = None,
@@ -93,7 +93,7 @@ def _keepers(
 
 def _remove(
     job: DeleteJob,
-    node: Node,
+    node: DirectoryNode,
     removal: Removal,
     trash: BatchWriter | None,
     keepers: JobKeepers,
@@ -129,7 +129,7 @@ def _remove(
 def _attempt(
     job: DeleteJob,
     file: DeleteFile,
-    node: Node,
+    node: DirectoryNode,
     removal: Removal,
     trash: BatchWriter | None,
     keepers: JobKeepers,
@@ -151,7 +151,7 @@ def _attempt(
 
 def _attempted(
     file: DeleteFile,
-    node: Node,
+    node: DirectoryNode,
     removal: Removal,
     trash: BatchWriter | None,
     decide: Callable[[DirectoryEntry], None],
@@ -264,7 +264,7 @@ def _failed(file: DeleteFile, removal: Removal, error: Reason) -> DeleteResult:
     return DeleteResult(file if there else file._replace(has_file=HasFile.MAYBE), Verdict.FAILED, error=error)
 
 
-def _prune(node: Node, removal: Removal, report: Reporter) -> None:
+def _prune(node: DirectoryNode, removal: Removal, report: Reporter) -> None:
     try:
         removal.prune(report.stopping)
     except (AlpenhornError, OSError) as error:

@@ -7,7 +7,7 @@ import os
 from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.extensions.detectors import Knowledge, NodeView, ask
 from alpenhorn.fs.settled import settled, storage_now
-from alpenhorn.io.base import Node, TapeNode
+from alpenhorn.io.base import DirectoryNode, TapeNode
 from alpenhorn.model.imports import Detected, DetectJob
 from alpenhorn.model.searches import FoundFile
 from alpenhorn.model.tasks import Reporter
@@ -15,7 +15,7 @@ from alpenhorn.reasons import Code, Why
 from alpenhorn.workers.tape import out_of_reach, why_unread
 
 
-def detect(job: DetectJob, node: Node, report: Reporter) -> tuple[Detected, ...]:
+def detect(job: DetectJob, node: DirectoryNode, report: Reporter) -> tuple[Detected, ...]:
     """Return the detectors' answer for each file, until the run is asked to stop.
 
     Detectors are not asked about unfinished files, which they might misread.  Raises StorageError if the node
@@ -40,7 +40,7 @@ def detect(job: DetectJob, node: Node, report: Reporter) -> tuple[Detected, ...]
     return tuple(results)
 
 
-def _unfinished(found: FoundFile, node: Node, settle: float, now: float) -> Why:
+def _unfinished(found: FoundFile, node: DirectoryNode, settle: float, now: float) -> Why:
     if node.locked(found.path):
         return Code.FOUND_FILE_LOCKED()
     try:

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 
 from alpenhorn.errors import AlpenhornError, Stopped, UnsafePath
-from alpenhorn.io.base import Node, TapeNode
+from alpenhorn.io.base import DirectoryNode, TapeNode
 from alpenhorn.model.export import ExportFile, ExportJob, ExportResult
 from alpenhorn.model.tasks import Blame, Reporter
 from alpenhorn.reasons import Code, Why
@@ -15,7 +15,7 @@ from alpenhorn.transfer.copy import copy
 from alpenhorn.workers.tape import out_of_reach
 
 
-def export_files(job: ExportJob, node: Node, report: Reporter) -> tuple[ExportResult, ...]:
+def export_files(job: ExportJob, node: DirectoryNode, report: Reporter) -> tuple[ExportResult, ...]:
     """Return a result for each file, until the worker is asked to stop or the target takes no more.
 
     Raises StorageError if the node itself is gone.
@@ -55,7 +55,7 @@ def export_files(job: ExportJob, node: Node, report: Reporter) -> tuple[ExportRe
     return tuple(results)
 
 
-def _copy(file: ExportFile, node: Node, target: int, path: str, report: Reporter) -> str:
+def _copy(file: ExportFile, node: DirectoryNode, target: int, path: str, report: Reporter) -> str:
     """Copy a file and return its SHA-256 sum.  Raises TransferFailed and Stopped."""
     try:
         fd = node.open(file.path)
@@ -84,7 +84,7 @@ def _copy(file: ExportFile, node: Node, target: int, path: str, report: Reporter
     return found.sha256
 
 
-def _failed(file: ExportFile, node: Node, error: TransferFailed) -> ExportResult:
+def _failed(file: ExportFile, node: DirectoryNode, error: TransferFailed) -> ExportResult:
     if error.blame is Blame.SOURCE:
         node.check()  # an unmounted disk is not an empty one
     return ExportResult(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from alpenhorn.errors import AlpenhornError
 from alpenhorn.fs import identity
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.nodes import IdentityJob
 from alpenhorn.reasons import Code, Why
 
 
-def write(job: IdentityJob, node: Node, stage: str) -> Why:
+def write(job: IdentityJob, node: DirectoryNode, stage: str) -> Why:
     """Write and flush the identity file; return why that failed, or "".
 
     Raises StorageError if the node itself is gone.

@@ -19,7 +19,7 @@ from alpenhorn.fs.removal import FileDiffers
 from alpenhorn.fs.settled import settled, storage_now
 from alpenhorn.fs.tree_lock import LockTimeout
 from alpenhorn.fs.verified_status import StatusTaker
-from alpenhorn.io.base import Node, OpenFile, TapeNode
+from alpenhorn.io.base import DirectoryNode, OpenFile, TapeNode
 from alpenhorn.model.imports import ImportFile, ImportJob, ImportResult
 from alpenhorn.model.tasks import Reporter, Verdict
 from alpenhorn.reasons import Code
@@ -27,7 +27,7 @@ from alpenhorn.workers.search import owner_of
 from alpenhorn.workers.tape import out_of_reach, why_unread
 
 
-def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportResult, ...]:
+def import_files(job: ImportJob, node: DirectoryNode, report: Reporter) -> tuple[ImportResult, ...]:
     """Return a result for each file, until the run is asked to stop.
 
     A file that changes while it is hashed, or gets a lock file, is left for later.  Raises StorageError if
@@ -55,7 +55,7 @@ def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportRe
 
 def _read(
     job: ImportJob,
-    node: Node,
+    node: DirectoryNode,
     open_file: OpenFile,
     flusher: Flusher,
     now: float,
@@ -94,7 +94,7 @@ def _read(
 
 def _hash(
     file: ImportFile,
-    node: Node,
+    node: DirectoryNode,
     open_file: OpenFile,
     flusher: Flusher,
     job: ImportJob,
@@ -162,7 +162,7 @@ def _hash(
 
 
 def _moved(
-    results: list[ImportResult], statuses: dict[str, os.stat_result], node: Node, report: Reporter
+    results: list[ImportResult], statuses: dict[str, os.stat_result], node: DirectoryNode, report: Reporter
 ) -> list[ImportResult]:
     """Move the hashed files at the top of the root, and return the results after that."""
     top: list[ImportResult] = []
@@ -190,7 +190,7 @@ def _moved(
 
 
 def _outside_other_roots(
-    top: list[ImportResult], node: Node
+    top: list[ImportResult], node: DirectoryNode
 ) -> tuple[list[ImportResult], list[ImportResult]]:
     """Return the files whose target is not in the root of another node, and the results of the others."""
     allowed, declined = [], []

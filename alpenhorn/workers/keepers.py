@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
 from alpenhorn.errors import StorageError, UnsafePath
-from alpenhorn.extensions.registry import node_io
+from alpenhorn.extensions.registry import directory_io
 from alpenhorn.fs.removal import DirectoryEntry, FileDiffers, OpenRoot
 from alpenhorn.model.deletions import DeleteFile
 from alpenhorn.model.nodes import NodeFact
@@ -119,7 +119,7 @@ class JobKeepers:
             return root
         if node_id not in self._absent:
             try:
-                root = self._roots[node_id] = node_io(self._nodes[node_id]).open_root()
+                root = self._roots[node_id] = directory_io(self._nodes[node_id], "a look").open_root()
             except KeyError:
                 self._absent[node_id] = "node is not part of the deletion job"
             except (StorageError, OSError) as error:

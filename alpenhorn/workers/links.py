@@ -15,7 +15,7 @@ from alpenhorn.errors import AlpenhornError, Stopped, UnsafePath
 from alpenhorn.fs.paths import TreeOpener
 from alpenhorn.fs.placing import Outcome, Replacement, Stage, unchanged
 from alpenhorn.fs.tree_lock import LOCK_SECONDS, LockTimeout, TreeLock
-from alpenhorn.io.base import Node, TapeNode
+from alpenhorn.io.base import DirectoryNode, TapeNode
 from alpenhorn.model.links import LookFile, LookJob, LookOutcome, SeparateJob, SeparateResult
 from alpenhorn.model.tasks import Blame, Reporter
 from alpenhorn.reasons import Code, Reason, Why
@@ -36,7 +36,7 @@ class _OwnCopy(NamedTuple):
     status: os.stat_result
 
 
-def look(job: LookJob, node: Node, report: Reporter) -> LookOutcome:
+def look(job: LookJob, node: DirectoryNode, report: Reporter) -> LookOutcome:
     """Look at each file, until the run is asked to stop.
 
     Raises StorageError if the node itself is gone, so that an unmounted disk does not make files look
@@ -75,7 +75,9 @@ def _status(below: TreeOpener, path: str) -> os.stat_result:
     return os.stat(name, dir_fd=directory, follow_symlinks=False)
 
 
-def separate(job: SeparateJob, node: Node, stage: str, report: Reporter) -> tuple[SeparateResult, ...]:
+def separate(
+    job: SeparateJob, node: DirectoryNode, stage: str, report: Reporter
+) -> tuple[SeparateResult, ...]:
     """Copy each file to the stage, verify and flush the copy, and rename it over the file's name on this node.
 
     The other hard links keep the old bytes.  Mode, times and, for root, the owner are kept.  Files not begun
@@ -102,7 +104,7 @@ def separate(job: SeparateJob, node: Node, stage: str, report: Reporter) -> tupl
 
 def _copies(
     files: Sequence[LookFile],
-    node: Node,
+    node: DirectoryNode,
     below: TreeOpener,
     aside: Stage,
     report: Reporter,
@@ -141,7 +143,7 @@ def _copies(
     return own
 
 
-def _away(node: Node, files: Sequence[LookFile]) -> dict[str, Why]:
+def _away(node: DirectoryNode, files: Sequence[LookFile]) -> dict[str, Why]:
     """Return the files on tape only, and why they are not read; runs do not wait for tape."""
     if not isinstance(node, TapeNode):
         return {}
@@ -182,7 +184,7 @@ def _copy(
 
 def _place(
     own: Sequence[_OwnCopy],
-    node: Node,
+    node: DirectoryNode,
     below: TreeOpener,
     aside: Stage,
     flush: bool,

@@ -12,7 +12,7 @@ from alpenhorn.fs import manifest
 from alpenhorn.fs.paths import TreeOpener, open_below
 from alpenhorn.fs.placing import Stage
 from alpenhorn.fs.syscalls import flush as flush_fd
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.manifests import ChangedFile, CompareFile, CompareJob, ManifestJob, ManifestOutcome
 from alpenhorn.model.nodes import MANIFEST
 from alpenhorn.model.tasks import Reporter
@@ -34,7 +34,7 @@ class _Stopped(Exception):
     """The run was asked to stop."""
 
 
-def write(job: ManifestJob, node: Node, stage: str, report: Reporter) -> ManifestOutcome:
+def write(job: ManifestJob, node: DirectoryNode, stage: str, report: Reporter) -> ManifestOutcome:
     """Append a part to the new manifest in `stage`; flush and rename it after the last part.
 
     The existing manifest stays until then, and if anything fails.  Its directory is flushed only with
@@ -126,7 +126,7 @@ def _put(aside: Stage, flush: bool) -> None:
         os.close(directory)
 
 
-def compare(job: CompareJob, node: Node, report: Reporter) -> tuple[ChangedFile, ...]:
+def compare(job: CompareJob, node: DirectoryNode, report: Reporter) -> tuple[ChangedFile, ...]:
     """Return files that are missing, irregular, of another length, or written to after the manifest.
 
     Reads no file and follows no symbolic link.  Returns early if the run is asked to stop.  Raises

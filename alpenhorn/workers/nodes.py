@@ -9,14 +9,14 @@ from alpenhorn.fs import identity
 from alpenhorn.fs.manifest_token import token_in
 from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.trash import PATH as TRASH
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode, Node
 from alpenhorn.model.nodes import MANIFEST, InitJob, InitOutcome, ProbeJob, ProbeOutcome
 from alpenhorn.reasons import Code
 
 HEAD_B = 128  # longer than the first line of a manifest
 
 
-def probe(job: ProbeJob, node: Node) -> ProbeOutcome:
+def probe(job: ProbeJob, node: DirectoryNode) -> ProbeOutcome:
     """Look whether the node is there; unusable storage is a result, not an exception."""
     try:
         try:
@@ -42,7 +42,7 @@ def probe(job: ProbeJob, node: Node) -> ProbeOutcome:
         return ProbeOutcome(job.node.id, error=Code.ROOT_UNREADABLE(root=job.node.root, why=error.strerror))
 
 
-def _with_space(node: Node) -> ProbeOutcome:
+def _with_space(node: DirectoryNode) -> ProbeOutcome:
     place = _place(node.root)
     try:
         return ProbeOutcome(node.node.id, node.free_bytes(), place=place, free_files=node.free_files())
@@ -51,7 +51,7 @@ def _with_space(node: Node) -> ProbeOutcome:
         return ProbeOutcome(node.node.id, warning=error.reason, place=place)
 
 
-def _with_trash(node: Node, found: ProbeOutcome) -> ProbeOutcome:
+def _with_trash(node: DirectoryNode, found: ProbeOutcome) -> ProbeOutcome:
     try:
         if os.path.isdir(f"{node.root}/{TRASH}"):
             with node.trash() as trash:
@@ -72,7 +72,7 @@ def _place(root: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _manifest(node: Node) -> str:
+def _manifest(node: DirectoryNode) -> str:
     """Return the token of the manifest on the node."""
     try:
         fd = open_below(node.root, MANIFEST, os.O_RDONLY | os.O_NONBLOCK)

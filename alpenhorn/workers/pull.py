@@ -18,7 +18,7 @@ from alpenhorn.fs.flushing import FEW
 from alpenhorn.fs.paths import check_relative
 from alpenhorn.fs.placing import StatusAround
 from alpenhorn.fs.verified_status import LEAST_B, StatusTaker
-from alpenhorn.io.base import Node, TapeNode
+from alpenhorn.io.base import DirectoryNode, Node, TapeNode
 from alpenhorn.kinds import load
 from alpenhorn.model.pulls import PullFile, PullJob, PullResult
 from alpenhorn.model.tasks import Blame, Reporter, Verdict
@@ -41,7 +41,7 @@ Stopped.
 
 def pull_from(
     job: PullJob,
-    node: Node,
+    node: DirectoryNode,
     stage: str,
     transfer: Transfer,
     report: Reporter,
@@ -59,7 +59,7 @@ def pull_from(
 
 def pull(
     job: PullJob,
-    node: Node,
+    node: DirectoryNode,
     stage: str,
     transfer: Transfer,
     report: Reporter,

@@ -13,7 +13,7 @@ from alpenhorn.errors import UnsafePath
 from alpenhorn.fs.paths import TreeOpener, check_relative
 from alpenhorn.fs.placing import PRIVATE
 from alpenhorn.fs.settled import storage_now
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.model.reconcile import (
     BACK,
@@ -51,7 +51,7 @@ _WHAT = {
 }
 
 
-def reconcile(job: ReconcileJob, node: Node, report: Reporter) -> ReconcileOutcome:
+def reconcile(job: ReconcileJob, node: DirectoryNode, report: Reporter) -> ReconcileOutcome:
     """Compare the parts of the job with the disk, without reading files or following symbolic links.
 
     Returns early if the run is asked to stop.  Raises StorageError if the node itself is or goes missing.

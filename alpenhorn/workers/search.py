@@ -10,7 +10,7 @@ from alpenhorn.errors import UnsafePath
 from alpenhorn.fs.abilities import TIMELESS, alias, folds, kind_of
 from alpenhorn.fs.paths import TreeOpener
 from alpenhorn.fs.settled import storage_now
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.model.searches import FoundFile, SearchJob, SearchOutcome, Stamp
 from alpenhorn.reasons import Code, Reason
@@ -25,7 +25,7 @@ TICK_NS = 2 * 10**9
 
 
 class _SearchResults:
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: DirectoryNode) -> None:
         self.node = node
         self.settled_ns = int(storage_now(node.root) * 1e9) - TICK_NS
         self.files: list[FoundFile] = []
@@ -59,7 +59,7 @@ class _SearchResults:
         return None if owner is None else (path, owner)
 
 
-def search(job: SearchJob, node: Node) -> SearchOutcome:
+def search(job: SearchJob, node: DirectoryNode) -> SearchOutcome:
     """Search the paths of the job: return files, and list directories for their files and subdirectories.
 
     Does not follow symbolic links, and skips names that start with a dot.  Skips the roots of other nodes,

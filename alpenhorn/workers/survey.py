@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from alpenhorn.fs import remembered
 from alpenhorn.fs.remembered import Memory, MemoryEntry
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.searches import RememberJob, Stamp, SurveyJob, SurveyOutcome
 from alpenhorn.reasons import Code, Why
 
@@ -17,7 +17,7 @@ DIRECTORIES = 20_000  # per job
 FILE_MODE = 0o600
 
 
-def survey(job: SurveyJob, node: Node) -> SurveyOutcome:
+def survey(job: SurveyJob, node: DirectoryNode) -> SurveyOutcome:
     """Look at some of the remembered directories, without listing them.
 
     If the memory is damaged, nothing counts as remembered.  Raises StorageError if the node itself is gone,
@@ -64,7 +64,7 @@ def _look(memory: Memory, offset: int, root: str) -> SurveyOutcome:
     return SurveyOutcome(memory.heading, tuple(changed), tuple(gone), seen, next=offset if entries else None)
 
 
-def remember(job: RememberJob, node: Node, stage: str) -> Why:
+def remember(job: RememberJob, node: DirectoryNode, stage: str) -> Why:
     """Write the memory to the stage and rename it; return why that failed, or "".
 
     For the holder of the node's run lock only.  Raises StorageError if the node itself is gone.
@@ -77,7 +77,7 @@ def remember(job: RememberJob, node: Node, stage: str) -> Why:
     return ""
 
 
-def _write(job: RememberJob, node: Node, stage: str) -> None:
+def _write(job: RememberJob, node: DirectoryNode, stage: str) -> None:
     with node.stage(stage) as aside:
         fd = os.open(
             remembered.NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE, dir_fd=aside.fd

@@ -8,7 +8,7 @@ from math import inf
 from alpenhorn.errors import AlpenhornError, StorageError
 from alpenhorn.fs.trashed import Trash, why_not
 from alpenhorn.fs.tree_lock import LOCK_SECONDS, TreeLock
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.tasks import Reporter
 from alpenhorn.model.trash import (
     EmptyJob,
@@ -23,7 +23,7 @@ from alpenhorn.model.trash import (
 )
 
 
-def restore(job: RestoreJob, node: Node, report: Reporter) -> RestoreOutcome:
+def restore(job: RestoreJob, node: DirectoryNode, report: Reporter) -> RestoreOutcome:
     """Move files back to their paths, and flush that.
 
     If the flush fails, none is certain, and all are tried again.
@@ -44,7 +44,7 @@ def restore(job: RestoreJob, node: Node, report: Reporter) -> RestoreOutcome:
     return RestoreOutcome(tuple(RestoreResult(*result) for result in results))
 
 
-def empty(job: EmptyJob, node: Node, report: Reporter) -> EmptyOutcome:
+def empty(job: EmptyJob, node: DirectoryNode, report: Reporter) -> EmptyOutcome:
     """Delete batches, until there is enough room or the run is asked to stop."""
     outcome = EmptyOutcome()
     room_b = inf if job.room_b is None else job.room_b
@@ -66,7 +66,7 @@ def _empty(
     batch: str,
     needed: Container[str],
     room_b: float,
-    node: Node,
+    node: DirectoryNode,
     report: Reporter,
     before: EmptyOutcome,
 ) -> EmptyOutcome:
@@ -79,7 +79,7 @@ def _empty(
     return after._replace(left=(*before.left, (batch, found.why))) if found.why else after
 
 
-def look(job: LookIntoTrashJob, node: Node, report: Reporter) -> LookIntoTrashOutcome:
+def look(job: LookIntoTrashJob, node: DirectoryNode, report: Reporter) -> LookIntoTrashOutcome:
     """List the files of batches; a batch without any is removed."""
     found: list[tuple[str, tuple[FoundInTrash, ...]]] = []
     try:

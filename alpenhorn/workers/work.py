@@ -13,7 +13,7 @@ from alpenhorn.fs.flushing import FEW
 from alpenhorn.fs.hashing import Digests
 from alpenhorn.fs.placing import KeptAside, Occupied, Outcome, Stage
 from alpenhorn.fs.tree_lock import LOCK_SECONDS, TreeLock
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode, Node
 from alpenhorn.model.pulls import Method, PullFile, PullJob, PullResult
 from alpenhorn.model.tasks import Blame, Reporter, Verdict
 from alpenhorn.reasons import Code, Reason, Why
@@ -70,7 +70,7 @@ class PullState:
     def __init__(
         self,
         job: PullJob,
-        node: Node,
+        node: DirectoryNode,
         stage: Stage,
         transfer: Transfer,
         report: Reporter,

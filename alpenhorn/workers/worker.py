@@ -12,10 +12,11 @@ import alpenhorn.io.default
 import alpenhorn.workers.lock_holder
 import alpenhorn.workers.nodes  # noqa: F401
 from alpenhorn.config import Transfer
-from alpenhorn.errors import AlpenhornError
+from alpenhorn.errors import AlpenhornError, StorageError
 from alpenhorn.extensions.registry import node_io
-from alpenhorn.kinds import JOBS, load
+from alpenhorn.kinds import HANDLERS, load
 from alpenhorn.model.tasks import Reporter, Task
+from alpenhorn.reasons import Code
 
 if TYPE_CHECKING:
     from alpenhorn.workers.cluster_link import Cluster
@@ -52,10 +53,11 @@ class Worker:
             self.cluster.close()
 
     def __call__(self, task: Task, report: Reporter) -> object:
-        handler = JOBS[type(task.job).__name__]
+        node = node_io(task.job.node)
+        handler = HANDLERS[node.storage].get(type(task.job).__name__)
+        if handler is None:
+            raise StorageError(Code.NODE_WITHOUT_DIRECTORY(node=node.node.name, what=f"{task.kind} work"))
         around = JobContext(
             task.stage, task.deadline, report, self.transfer, self.silent, self.without_tar, self.cluster
         )
-        return load(handler.target)(
-            task.job, node_io(task.job.node), *(getattr(around, name) for name in handler.takes)
-        )
+        return load(handler.target)(task.job, node, *(getattr(around, name) for name in handler.takes))

@@ -15,7 +15,7 @@ from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.fs import ofd
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.fs.tree_lock import LOCK_NAME, probe_locks
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.io.default import DefaultNode
 from alpenhorn.model.nodes import NodeFact, ProbeOutcome
 from tests.fixtures.archive import Archive, Running, wait_for
@@ -66,7 +66,7 @@ class Hasty(DefaultNode):
 def take(tmp_path: Path, *names: str, seconds: float) -> tuple[Nodes, Report, list[NodeFact]]:
     """Take the run locks of nodes whose roots have those names."""
     nodes = [node(number, root=str(tmp_path / name)) for number, name in enumerate(names, 1)]
-    ios: dict[int, Node] = {one.id: Hasty(one, {}) for one in nodes}
+    ios: dict[int, DirectoryNode] = {one.id: Hasty(one, {}) for one in nodes}
     for io in ios.values():
         assert isinstance(io, Hasty)
         io.probe_seconds = seconds

@@ -11,18 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from alpenhorn.extensions.registry import node_io
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.nodes import MARKER, NodeFact
 from tests.plan.facts import node as node_fact
 
 NOBODY = 65534
 
 
-def make(root: Path, name: str = "disk", **columns: object) -> Node:
+def make(root: Path, name: str = "disk", **columns: object) -> DirectoryNode:
     """Create a node whose root exists and has a marker."""
     root.mkdir(exist_ok=True)
     (root / MARKER).write_text(f"{name}\n")
-    return node_io(fact(root, name, **columns))
+    made = node_io(fact(root, name, **columns))
+    assert isinstance(made, DirectoryNode)
+    return made
 
 
 def fact(root: Path, name: str = "disk", **columns: object) -> NodeFact:

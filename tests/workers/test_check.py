@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from alpenhorn.errors import StorageError
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.checks import CheckFile, CheckJob, CheckResult
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.model.tasks import Verdict
@@ -27,7 +27,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def node(root: Path) -> Node:
+def node(root: Path) -> DirectoryNode:
     return make(root)
 
 
@@ -35,17 +35,17 @@ def file(path: str = "acq/a", size_b: int | None = 10, md5sum: str | None = SUM)
     return CheckFile(1, 2, path, size_b, md5sum)
 
 
-def checked(node: Node, *files: CheckFile, report: Report | None = None) -> tuple[CheckResult, ...]:
+def checked(node: DirectoryNode, *files: CheckFile, report: Report | None = None) -> tuple[CheckResult, ...]:
     return check(CheckJob(node.node, files), node, report or Report())
 
 
-def verdict(node: Node, of: CheckFile) -> Verdict:
+def verdict(node: DirectoryNode, of: CheckFile) -> Verdict:
     (result,) = checked(node, of)
     assert bool(result.error) is (result.verdict is not Verdict.GOOD)
     return result.verdict
 
 
-def test_equal_bytes_are_good(node: Node, root: Path) -> None:
+def test_equal_bytes_are_good(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/a", CONTENT)
     (result,) = checked(node, file())
     assert result.verdict is Verdict.GOOD
@@ -53,17 +53,17 @@ def test_equal_bytes_are_good(node: Node, root: Path) -> None:
     assert verdict(node, file(md5sum=SUM.upper())) is Verdict.GOOD
 
 
-def test_an_empty_file_is_good(node: Node, root: Path) -> None:
+def test_an_empty_file_is_good(node: DirectoryNode, root: Path) -> None:
     md5sum = put(root, "acq/a", b"")
     assert verdict(node, file(size_b=0, md5sum=md5sum)) is Verdict.GOOD
 
 
 @pytest.mark.parametrize("path", ["acq/a", "acq/dir/deeper/a"])
-def test_an_absent_file_is_missing(node: Node, path: str) -> None:
+def test_an_absent_file_is_missing(node: DirectoryNode, path: str) -> None:
     assert verdict(node, file(path)) is Verdict.MISSING
 
 
-def test_a_path_below_a_file_is_missing(node: Node, root: Path) -> None:
+def test_a_path_below_a_file_is_missing(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/a", CONTENT)
     assert verdict(node, file("acq/a/b")) is Verdict.MISSING
 
@@ -71,12 +71,12 @@ def test_a_path_below_a_file_is_missing(node: Node, root: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", CONTENT[:9], CONTENT + b"x", b"x" + CONTENT[1:], CONTENT[:9] + b"x"]
 )
-def test_other_bytes_are_corrupt(node: Node, root: Path, content: bytes) -> None:
+def test_other_bytes_are_corrupt(node: DirectoryNode, root: Path, content: bytes) -> None:
     put(root, "acq/a", content)
     assert verdict(node, file()) is Verdict.CORRUPT
 
 
-def test_a_difference_far_into_a_long_file_is_found(node: Node, root: Path) -> None:
+def test_a_difference_far_into_a_long_file_is_found(node: DirectoryNode, root: Path) -> None:
     content = bytearray(3 * 2**20 + 17)
     good = put(root, "acq/a", bytes(content))
     assert verdict(node, file(size_b=len(content), md5sum=good)) is Verdict.GOOD
@@ -85,7 +85,9 @@ def test_a_difference_far_into_a_long_file_is_found(node: Node, root: Path) -> N
     assert verdict(node, file(size_b=len(content), md5sum=good)) is Verdict.CORRUPT
 
 
-def test_a_symbolic_link_to_the_right_bytes_is_not_the_file(node: Node, root: Path, tmp_path: Path) -> None:
+def test_a_symbolic_link_to_the_right_bytes_is_not_the_file(
+    node: DirectoryNode, root: Path, tmp_path: Path
+) -> None:
     put(tmp_path, "outside", CONTENT)
     (root / "acq").mkdir()
     (root / "acq/a").symlink_to(tmp_path / "outside")
@@ -95,14 +97,14 @@ def test_a_symbolic_link_to_the_right_bytes_is_not_the_file(node: Node, root: Pa
 
 
 def test_situation_11_a_link_on_the_way_to_a_copy_says_nothing_of_the_copy(
-    node: Node, root: Path, tmp_path: Path
+    node: DirectoryNode, root: Path, tmp_path: Path
 ) -> None:
     put(tmp_path, "outside/a", CONTENT)
     (root / "acq").symlink_to(tmp_path / "outside")
     assert verdict(node, file()) is Verdict.UNREADABLE
 
 
-def test_situation_11_a_socket_or_a_device_is_not_the_file(node: Node, root: Path) -> None:
+def test_situation_11_a_socket_or_a_device_is_not_the_file(node: DirectoryNode, root: Path) -> None:
     (root / "acq").mkdir()
     with socket.socket(socket.AF_UNIX) as one:
         one.bind(str(root / "acq/socket"))
@@ -112,7 +114,7 @@ def test_situation_11_a_socket_or_a_device_is_not_the_file(node: Node, root: Pat
         assert found.verdict is Verdict.CORRUPT and f"is {kind}, not a regular file" in found.error
 
 
-def test_a_fifo_or_a_directory_is_not_the_file_and_does_not_block(node: Node, root: Path) -> None:
+def test_a_fifo_or_a_directory_is_not_the_file_and_does_not_block(node: DirectoryNode, root: Path) -> None:
     (root / "acq").mkdir()
     os.mkfifo(root / "acq/fifo")
     (root / "acq/dir").mkdir()
@@ -135,14 +137,14 @@ def test_an_unreadable_file_is_neither_corrupt_nor_missing_and_the_others_are_ch
     assert second.verdict is Verdict.GOOD
 
 
-def test_a_node_that_is_not_there_gives_no_verdict(node: Node, root: Path) -> None:
+def test_a_node_that_is_not_there_gives_no_verdict(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/a", CONTENT)
     os.unlink(root / MARKER)
     with pytest.raises(StorageError):
         checked(node, file())
 
 
-def test_a_node_that_goes_away_meanwhile_turns_nothing_missing(node: Node, root: Path) -> None:
+def test_a_node_that_goes_away_meanwhile_turns_nothing_missing(node: DirectoryNode, root: Path) -> None:
     content = b"x" * 2**21
     first = file("acq/a", len(content), put(root, "acq/a", content))
     put(root, "acq/b", CONTENT)
@@ -156,7 +158,9 @@ def test_a_node_that_goes_away_meanwhile_turns_nothing_missing(node: Node, root:
         checked(node, first, file("acq/b"), report=Report(on_bytes=unmount))
 
 
-def test_files_in_a_directory_that_was_replaced_meanwhile_are_not_missing(node: Node, root: Path) -> None:
+def test_files_in_a_directory_that_was_replaced_meanwhile_are_not_missing(
+    node: DirectoryNode, root: Path
+) -> None:
     """The worker has the former directory open."""
     put(root, "acq/a", CONTENT)
 
@@ -169,7 +173,9 @@ def test_files_in_a_directory_that_was_replaced_meanwhile_are_not_missing(node: 
     assert (first.verdict, second.verdict) == (Verdict.GOOD, Verdict.GOOD)
 
 
-def test_a_node_that_goes_away_after_all_files_are_read_gives_no_verdict(node: Node, root: Path) -> None:
+def test_a_node_that_goes_away_after_all_files_are_read_gives_no_verdict(
+    node: DirectoryNode, root: Path
+) -> None:
     put(root, "acq/a", CONTENT)
 
     def unmount() -> None:
@@ -180,7 +186,9 @@ def test_a_node_that_goes_away_after_all_files_are_read_gives_no_verdict(node: N
         checked(node, file("acq/a"), report=Report(on_bytes=unmount))
 
 
-def test_another_nodes_disk_that_is_mounted_meanwhile_turns_nothing_missing(node: Node, root: Path) -> None:
+def test_another_nodes_disk_that_is_mounted_meanwhile_turns_nothing_missing(
+    node: DirectoryNode, root: Path
+) -> None:
     put(root, "acq/a", CONTENT)
 
     def swap() -> None:
@@ -191,7 +199,7 @@ def test_another_nodes_disk_that_is_mounted_meanwhile_turns_nothing_missing(node
         checked(node, file(), file("acq/b"), report=Report(on_bytes=swap))
 
 
-def test_a_run_that_stops_keeps_what_is_done(node: Node, root: Path) -> None:
+def test_a_run_that_stops_keeps_what_is_done(node: DirectoryNode, root: Path) -> None:
     content = b"x" * 3 * 2**20
     big = file("acq/big", len(content), put(root, "acq/big", content))
     put(root, "acq/a", CONTENT)
@@ -201,14 +209,14 @@ def test_a_run_that_stops_keeps_what_is_done(node: Node, root: Path) -> None:
     assert report.files == 1
 
 
-def test_progress_counts_files_and_bytes(node: Node, root: Path) -> None:
+def test_progress_counts_files_and_bytes(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/a", CONTENT)
     report = Report()
     checked(node, file(), file("acq/none"), report=report)
     assert (report.files, report.bytes) == (2, 10)
 
 
-def test_a_node_that_goes_away_meanwhile_turns_nothing_unreadable(node: Node, root: Path) -> None:
+def test_a_node_that_goes_away_meanwhile_turns_nothing_unreadable(node: DirectoryNode, root: Path) -> None:
     """The object there may give errors other than a missing file."""
     content = b"x" * 2**21
     first = file("acq/a", len(content), put(root, "acq/a", content))
@@ -250,7 +258,9 @@ def test_a_copy_that_cannot_be_flushed_is_neither_good_nor_missing(
 
 
 @pytest.mark.parametrize("had", ["Y", "M", "X"])
-def test_another_file_at_the_path_is_reported_with_length_and_sum(node: Node, root: Path, had: str) -> None:
+def test_another_file_at_the_path_is_reported_with_length_and_sum(
+    node: DirectoryNode, root: Path, had: str
+) -> None:
     """For a copy that was good, a wrong length is enough, and the file is not read."""
     other = put(root, "acq/a", b"another")
     report = Report()

@@ -9,7 +9,7 @@ import pytest
 
 from alpenhorn.config import Transfer
 from alpenhorn.fs.tree_lock import TreeLock
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.model.tasks import Verdict
@@ -24,7 +24,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def node(root: Path) -> Node:
+def node(root: Path) -> DirectoryNode:
     return make(root)
 
 
@@ -32,18 +32,18 @@ def file(path: str, size_b: int | None = 7, had: str = "Y") -> DeleteFile:
     return DeleteFile(1, 2, path, size_b, had)
 
 
-def deleted(node: Node, *files: DeleteFile, report: Report | None = None) -> DeleteOutcome:
+def deleted(node: DirectoryNode, *files: DeleteFile, report: Report | None = None) -> DeleteOutcome:
     return delete(DeleteJob(node.node, files), node, report or Report(), Transfer())
 
 
-def result(node: Node, of: DeleteFile) -> DeleteResult:
+def result(node: DirectoryNode, of: DeleteFile) -> DeleteResult:
     outcome = deleted(node, of)
     assert outcome.error == ""
     (result,) = outcome.results
     return result
 
 
-def test_files_are_removed_and_the_directories_that_are_empty_then(node: Node, root: Path) -> None:
+def test_files_are_removed_and_the_directories_that_are_empty_then(node: DirectoryNode, root: Path) -> None:
     for path in ("acq/a", "acq/dir/b", "kept/c", "kept/d"):
         put(root, path)
     report = Report()
@@ -55,21 +55,21 @@ def test_files_are_removed_and_the_directories_that_are_empty_then(node: Node, r
     assert report.files == 3
 
 
-def test_a_file_with_another_name_frees_nothing_yet(node: Node, root: Path) -> None:
+def test_a_file_with_another_name_frees_nothing_yet(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/a")
     os.link(root / "acq" / "a", root / "acq" / "b")
     assert result(node, file("acq/a")).freed_b == 0
     assert result(node, file("acq/b")).freed_b > 0
 
 
-def test_an_absent_copy_is_missing(node: Node, root: Path) -> None:
+def test_an_absent_copy_is_missing(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/file")
     for path in ("acq/a", "none/a", "acq/file/a"):
         assert result(node, file(path)).verdict is Verdict.MISSING
     assert (root / "acq" / "file").exists()
 
 
-def test_another_file_is_corrupt_and_left(node: Node, root: Path) -> None:
+def test_another_file_is_corrupt_and_left(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/short", b"short")
     (root / "acq" / "directory").mkdir()
     os.mkfifo(root / "acq" / "fifo")
@@ -79,7 +79,7 @@ def test_another_file_is_corrupt_and_left(node: Node, root: Path) -> None:
         assert (root / "acq" / name).exists()
 
 
-def test_a_link_is_left_with_what_it_points_to(node: Node, root: Path) -> None:
+def test_a_link_is_left_with_what_it_points_to(node: DirectoryNode, root: Path) -> None:
     put(root.parent, "outside/f")
     put(root, "acq/f")
     (root / "acq" / "link").symlink_to(root.parent / "outside" / "f")
@@ -91,7 +91,7 @@ def test_a_link_is_left_with_what_it_points_to(node: Node, root: Path) -> None:
     assert (root.parent / "outside" / "f").exists() and (root / "acq" / "link").is_symlink()
 
 
-def test_a_path_that_leaves_the_root_is_a_failure(node: Node, root: Path) -> None:
+def test_a_path_that_leaves_the_root_is_a_failure(node: DirectoryNode, root: Path) -> None:
     put(root.parent, "outside/f")
     for path in ("../outside/f", str(root.parent / "outside" / "f"), MARKER, ".alpenhorn/x"):
         assert result(node, file(path)).verdict is Verdict.FAILED
@@ -99,7 +99,7 @@ def test_a_path_that_leaves_the_root_is_a_failure(node: Node, root: Path) -> Non
 
 
 @pytest.fixture
-def immutable(root: Path, node: Node) -> Iterator[Path]:
+def immutable(root: Path, node: DirectoryNode) -> Iterator[Path]:
     """A directory from which not even root can remove a file."""
     if os.geteuid():
         pytest.fail("this test makes a directory immutable: run it as root")
@@ -110,7 +110,7 @@ def immutable(root: Path, node: Node) -> Iterator[Path]:
 
 
 def test_a_file_that_cannot_be_removed_fails_and_the_others_go_on(
-    node: Node, root: Path, immutable: Path
+    node: DirectoryNode, root: Path, immutable: Path
 ) -> None:
     put(root, "acq/f")
     outcome = deleted(node, file("fixed/f"), file("acq/f"))
@@ -119,7 +119,7 @@ def test_a_file_that_cannot_be_removed_fails_and_the_others_go_on(
     assert (immutable / "f").exists() and not (root / "acq").exists()
 
 
-def test_nothing_is_touched_without_the_marker(node: Node, root: Path) -> None:
+def test_nothing_is_touched_without_the_marker(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/f")
     (root / MARKER).unlink()
     outcome = deleted(node, file("acq/f"), file("acq/none"))
@@ -127,7 +127,7 @@ def test_nothing_is_touched_without_the_marker(node: Node, root: Path) -> None:
     assert sorted(os.listdir(root)) == ["acq"] and (root / "acq" / "f").exists()
 
 
-def test_nothing_is_touched_on_the_storage_of_another_node(node: Node, root: Path) -> None:
+def test_nothing_is_touched_on_the_storage_of_another_node(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/f")
     (root / MARKER).write_text("another\n")
     outcome = deleted(node, file("acq/f"))
@@ -135,7 +135,7 @@ def test_nothing_is_touched_on_the_storage_of_another_node(node: Node, root: Pat
     assert (root / "acq" / "f").exists()
 
 
-def test_a_root_that_is_not_there_is_reported(node: Node, root: Path) -> None:
+def test_a_root_that_is_not_there_is_reported(node: DirectoryNode, root: Path) -> None:
     (root / MARKER).unlink()
     root.rmdir()
     outcome = deleted(node, file("acq/f"))
@@ -167,7 +167,7 @@ class AfterEach(Report):
 
 
 def test_a_marker_that_vanishes_keeps_what_is_not_there_from_being_called_missing(
-    node: Node, root: Path
+    node: DirectoryNode, root: Path
 ) -> None:
     put(root, "acq/a")
     outcome = deleted(node, file("acq/a"), file("acq/gone"), file("acq/too"), report=AfterEach(root))
@@ -175,7 +175,7 @@ def test_a_marker_that_vanishes_keeps_what_is_not_there_from_being_called_missin
     assert "not mounted" in outcome.error
 
 
-def test_a_run_that_is_to_stop_stops_between_two_files(node: Node, root: Path) -> None:
+def test_a_run_that_is_to_stop_stops_between_two_files(node: DirectoryNode, root: Path) -> None:
     for name in "abc":
         put(root, f"acq/{name}")
     outcome = deleted(node, *(file(f"acq/{name}") for name in "abc"), report=AfterEach(root, stop=True))
@@ -183,7 +183,7 @@ def test_a_run_that_is_to_stop_stops_between_two_files(node: Node, root: Path) -
     assert outcome.error == "" and sorted(os.listdir(root / "acq")) == ["b", "c"]
 
 
-def test_directories_are_not_removed_while_somebody_fills_them(node: Node, root: Path) -> None:
+def test_directories_are_not_removed_while_somebody_fills_them(node: DirectoryNode, root: Path) -> None:
     """The mutant is in tests/fs/test_directories.py: without the lock, placing files fails."""
     put(root, "acq/a")
     other = TreeLock(root)

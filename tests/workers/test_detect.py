@@ -11,7 +11,7 @@ import pytest
 from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.extensions.detectors import NodeView
 from alpenhorn.extensions.registry import node_io
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.imports import DetectJob
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.model.searches import FoundFile
@@ -43,7 +43,7 @@ def job(root: Path, *paths: str, settle: float = 0.0) -> DetectJob:
     return DetectJob(fact(root), 1, 1, settle, tuple(FoundFile(path, 1) for path in paths))
 
 
-def make_io(root: Path) -> Node:
+def make_io(root: Path) -> DirectoryNode:
     return node_io(fact(root))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alpenhorn.errors import StorageError
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.io.default import DefaultNode
 from alpenhorn.model.imports import ImportFile, ImportJob, ImportResult
 from alpenhorn.model.nodes import MARKER
@@ -26,12 +26,12 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def node(root: Path) -> Node:
+def node(root: Path) -> DirectoryNode:
     return make(root)
 
 
 def imported(
-    node: Node, *paths: str, settle: float = 0.0, report: Report | None = None
+    node: DirectoryNode, *paths: str, settle: float = 0.0, report: Report | None = None
 ) -> tuple[ImportResult, ...]:
     files = tuple(ImportFile(path, *path.partition("/")[::2]) for path in paths)
     return import_files(ImportJob(node.node, 1, settle, files), node, report or Report())
@@ -42,7 +42,7 @@ def verdicts(results: tuple[ImportResult, ...]) -> list[Verdict]:
 
 
 @pytest.mark.parametrize("content", [b"", b"x", BIG])
-def test_a_file_is_hashed(node: Node, root: Path, content: bytes) -> None:
+def test_a_file_is_hashed(node: DirectoryNode, root: Path, content: bytes) -> None:
     md5sum = put(root, "acq/a", content)
     (result,) = imported(node, "acq/a")
     assert result[1:4] == (Verdict.HASHED, len(content), md5sum)
@@ -81,7 +81,7 @@ def lock(path: Path) -> None:
 
 @pytest.mark.parametrize("change", [append, overwrite, overwrite_secretly, truncate, replace, lock])
 def test_a_file_that_changes_while_it_is_read_is_left_for_later(
-    node: Node, root: Path, change: Callable[[Path], None]
+    node: DirectoryNode, root: Path, change: Callable[[Path], None]
 ) -> None:
     put(root, "acq/a", BIG)
     put(root, "acq/b")
@@ -96,7 +96,7 @@ def test_a_file_that_changes_while_it_is_read_is_left_for_later(
     assert verdicts(results) == [Verdict.LATER, Verdict.HASHED]
 
 
-def test_a_locked_file_is_left_for_later(node: Node, root: Path) -> None:
+def test_a_locked_file_is_left_for_later(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/a")
     lock(root / "acq/a")
     assert verdicts(imported(node, "acq/a")) == [Verdict.LATER]
@@ -112,7 +112,7 @@ class Finishing(DefaultNode):
         return super().locked(path)
 
 
-def test_a_file_whose_writer_ends_while_it_is_read_is_left_for_later(node: Node, root: Path) -> None:
+def test_a_file_whose_writer_ends_while_it_is_read_is_left_for_later(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/a")
     hour_ago = time.time() - 3600
     os.utime(root / "acq/a", (hour_ago, hour_ago))
@@ -122,7 +122,7 @@ def test_a_file_whose_writer_ends_while_it_is_read_is_left_for_later(node: Node,
     assert not os.path.lexists(root / "acq/.a.lock")
 
 
-def test_a_file_settles_before_it_is_imported(node: Node, root: Path) -> None:
+def test_a_file_settles_before_it_is_imported(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/a")
     assert verdicts(imported(node, "acq/a", settle=60.0)) == [Verdict.LATER]
     hour_ago = time.time() - 3600
@@ -131,7 +131,7 @@ def test_a_file_settles_before_it_is_imported(node: Node, root: Path) -> None:
 
 
 def test_links_fifos_and_directories_are_declined_without_hanging(
-    node: Node, root: Path, tmp_path: Path
+    node: DirectoryNode, root: Path, tmp_path: Path
 ) -> None:
     put(tmp_path, "outside/a")
     (root / "acq/dir").mkdir(parents=True)
@@ -143,7 +143,7 @@ def test_links_fifos_and_directories_are_declined_without_hanging(
     assert all(result.error for result in results)
 
 
-def test_a_file_that_is_gone_is_declined(node: Node, root: Path) -> None:
+def test_a_file_that_is_gone_is_declined(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/a")
     results = imported(node, "acq/none", "acq/a/below", "acq/a")
     assert verdicts(results) == [Verdict.DECLINED, Verdict.DECLINED, Verdict.HASHED]
@@ -160,14 +160,14 @@ def test_an_unreadable_file_is_reported_and_the_others_are_imported() -> None:
     assert verdicts(results) == [Verdict.UNREADABLE, Verdict.HASHED]
 
 
-def test_a_node_that_is_not_there_declines_nothing(node: Node, root: Path) -> None:
+def test_a_node_that_is_not_there_declines_nothing(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/a")
     os.unlink(root / MARKER)
     with pytest.raises(StorageError):
         imported(node, "acq/a")
 
 
-def test_a_node_that_goes_away_meanwhile_declines_nothing(node: Node, root: Path) -> None:
+def test_a_node_that_goes_away_meanwhile_declines_nothing(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/a")
     put(root, "acq/b")
 
@@ -180,7 +180,7 @@ def test_a_node_that_goes_away_meanwhile_declines_nothing(node: Node, root: Path
         imported(node, "acq/a", "acq/b", report=Report(on_bytes=unmount))
 
 
-def test_a_run_that_stops_keeps_what_is_done(node: Node, root: Path) -> None:
+def test_a_run_that_stops_keeps_what_is_done(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/a")
     put(root, "acq/big", BIG)
     results = imported(node, "acq/a", "acq/big", "acq/a", report=Report(most=2))

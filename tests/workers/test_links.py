@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from alpenhorn.errors import StorageError
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.links import LookFile, LookJob, LookOutcome, SeparateJob, SeparateResult
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.workers.links import look, separate
@@ -20,11 +20,11 @@ class Stopping(Report):
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Node:
+def node(tmp_path: Path) -> DirectoryNode:
     return make(tmp_path / "root")
 
 
-def copy(node: Node, path: str, content: bytes = b"bytes", linked: bool = True) -> LookFile:
+def copy(node: DirectoryNode, path: str, content: bytes = b"bytes", linked: bool = True) -> LookFile:
     """Create a file, by default with another name outside the root, and return it as the index knows it."""
     put(Path(node.root), path, content)
     if linked:
@@ -33,19 +33,19 @@ def copy(node: Node, path: str, content: bytes = b"bytes", linked: bool = True) 
     return LookFile(number, number, path, len(content), hashlib.md5(content).hexdigest())
 
 
-def looked(node: Node, *files: LookFile) -> LookOutcome:
+def looked(node: DirectoryNode, *files: LookFile) -> LookOutcome:
     return look(LookJob(node.node, files), node, Report())
 
 
-def separated(node: Node, *files: LookFile) -> tuple[SeparateResult, ...]:
+def separated(node: DirectoryNode, *files: LookFile) -> tuple[SeparateResult, ...]:
     return separate(SeparateJob(node.node, files), node, "stage", Report())
 
 
-def names(node: Node, file: LookFile) -> int:
+def names(node: DirectoryNode, file: LookFile) -> int:
     return os.stat(Path(node.root) / file.path).st_nlink
 
 
-def test_a_look_returns_missing_copies_and_those_with_other_names(node: Node) -> None:
+def test_a_look_returns_missing_copies_and_those_with_other_names(node: DirectoryNode) -> None:
     linked, plain = copy(node, "acq/a"), copy(node, "acq/b", linked=False)
     gone = LookFile(7, 7, "acq/c", 1, "0" * 32)
     (Path(node.root) / "acq/directory").mkdir()
@@ -55,12 +55,12 @@ def test_a_look_returns_missing_copies_and_those_with_other_names(node: Node) ->
     assert [file for file, _ in outcome.lost] == [gone, directory]
 
 
-def test_a_stopped_look_returns_how_far_it_came(node: Node) -> None:
+def test_a_stopped_look_returns_how_far_it_came(node: DirectoryNode) -> None:
     assert look(LookJob(node.node, (copy(node, "acq/a"),)), node, Stopping()) == LookOutcome(0)
 
 
 @pytest.mark.parametrize("act", [looked, separated])
-def test_without_the_marker_nothing_is_reported_or_done(node: Node, act: object) -> None:
+def test_without_the_marker_nothing_is_reported_or_done(node: DirectoryNode, act: object) -> None:
     file = copy(node, "acq/a")
     (Path(node.root) / MARKER).unlink()
     with pytest.raises(StorageError):
@@ -69,7 +69,7 @@ def test_without_the_marker_nothing_is_reported_or_done(node: Node, act: object)
 
 
 @pytest.mark.parametrize("number", [1, 20])
-def test_linked_files_get_bytes_of_their_own_with_mode_and_times(node: Node, number: int) -> None:
+def test_linked_files_get_bytes_of_their_own_with_mode_and_times(node: DirectoryNode, number: int) -> None:
     files = [copy(node, f"acq/{i}/f", os.urandom(3_000_000 if i == 0 else 1000)) for i in range(number)]
     before = {}
     for file in files:
@@ -88,14 +88,14 @@ def test_linked_files_get_bytes_of_their_own_with_mode_and_times(node: Node, num
     assert "stage" not in os.listdir(Path(node.root) / ".alpenhorn")
 
 
-def test_a_file_that_now_has_one_name_is_left_as_it_is(node: Node) -> None:
+def test_a_file_that_now_has_one_name_is_left_as_it_is(node: DirectoryNode) -> None:
     file = copy(node, "acq/a", linked=False)
     inode = os.stat(Path(node.root) / file.path).st_ino
     assert separated(node, file) == (SeparateResult(file),)
     assert os.stat(Path(node.root) / file.path).st_ino == inode
 
 
-def test_a_file_that_differs_from_the_index_is_reported_and_stays(node: Node) -> None:
+def test_a_file_that_differs_from_the_index_is_reported_and_stays(node: DirectoryNode) -> None:
     short, other, gone = copy(node, "acq/a"), copy(node, "acq/b"), copy(node, "acq/c")
     short = short._replace(size_b=99)
     other = other._replace(md5sum="0" * 32)
@@ -108,13 +108,13 @@ def test_a_file_that_differs_from_the_index_is_reported_and_stays(node: Node) ->
     assert [names(node, file) for file in (short, other, unknown, good)] == [2, 2, 2, 1]
 
 
-def test_nothing_is_begun_once_the_run_is_to_stop(node: Node) -> None:
+def test_nothing_is_begun_once_the_run_is_to_stop(node: DirectoryNode) -> None:
     file = copy(node, "acq/a")
     assert separate(SeparateJob(node.node, (file,)), node, "stage", Stopping()) == ()
     assert names(node, file) == 2
 
 
-def test_a_file_replaced_while_it_is_copied_stays(node: Node) -> None:
+def test_a_file_replaced_while_it_is_copied_stays(node: DirectoryNode) -> None:
     file = copy(node, "acq/a")
     at = Path(node.root) / file.path
 

@@ -9,7 +9,7 @@ import pytest
 
 from alpenhorn.errors import StorageError
 from alpenhorn.fs import manifest
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.manifests import (
     CompareFile,
     CompareJob,
@@ -27,30 +27,32 @@ TOKENS = ["a" * 32, "b" * 32]
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Node:
+def node(tmp_path: Path) -> DirectoryNode:
     return make(tmp_path / "root")
 
 
-def job(node: Node, *paths: str, token: str = TOKENS[0], anew: bool = True, **changes: object) -> ManifestJob:
+def job(
+    node: DirectoryNode, *paths: str, token: str = TOKENS[0], anew: bool = True, **changes: object
+) -> ManifestJob:
     files = tuple(ManifestFile(path, 1, MD5, 1) for path in paths)
     plain = ManifestJob(node.node, token, ("heading",), frozenset(), files, anew, first=True, last=True)
     return plain._replace(**changes)  # type: ignore[arg-type]
 
 
-def written(node: Node, wanted: ManifestJob, stage: str = "stage") -> ManifestOutcome:
+def written(node: DirectoryNode, wanted: ManifestJob, stage: str = "stage") -> ManifestOutcome:
     return write(wanted, node, stage, Report())
 
 
-def paths(node: Node) -> list[str]:
+def paths(node: DirectoryNode) -> list[str]:
     with open(Path(node.root) / MANIFEST, "rb") as file:
         return [os.fsdecode(one.key) for one in manifest.entries(file)]
 
 
-def token(node: Node) -> str:
+def token(node: DirectoryNode) -> str:
     return probe(ProbeJob(node.node), node).manifest
 
 
-def left(node: Node) -> list[str]:
+def left(node: DirectoryNode) -> list[str]:
     return sorted(os.listdir(Path(node.root) / ".alpenhorn"))
 
 
@@ -59,7 +61,7 @@ class Stopping(Report):
         return True
 
 
-def test_a_written_manifest_is_complete_and_nothing_is_left_beside_it(node: Node) -> None:
+def test_a_written_manifest_is_complete_and_nothing_is_left_beside_it(node: DirectoryNode) -> None:
     assert token(node) == ""
     assert written(node, job(node, "a/1", "a/2")) == ManifestOutcome(2, 2)
     assert paths(node) == ["a/1", "a/2"] and token(node) == TOKENS[0]
@@ -67,7 +69,7 @@ def test_a_written_manifest_is_complete_and_nothing_is_left_beside_it(node: Node
     assert b"# heading\n" in (Path(node.root) / MANIFEST).read_bytes()
 
 
-def test_parts_are_joined_and_only_the_last_one_puts_the_manifest_into_place(node: Node) -> None:
+def test_parts_are_joined_and_only_the_last_one_puts_the_manifest_into_place(node: DirectoryNode) -> None:
     written(node, job(node, "old/1"))
     first = written(node, job(node, "a/1", token=TOKENS[1], last=False))
     assert (first, paths(node)) == (ManifestOutcome(1, 1), ["old/1"])
@@ -77,7 +79,7 @@ def test_parts_are_joined_and_only_the_last_one_puts_the_manifest_into_place(nod
     assert paths(node) == ["a/1", "a/2"] and token(node) == TOKENS[1] and left(node) == ["manifest.md5"]
 
 
-def test_changes_remove_and_add_entries(node: Node) -> None:
+def test_changes_remove_and_add_entries(node: DirectoryNode) -> None:
     written(node, job(node, "a/1", "a/new\nline", "a/3"))
     forget = frozenset({"a/new\nline", "a/3", "a/never"})
     outcome = written(node, job(node, "a/3", "a/4", token=TOKENS[1], anew=False, forget=forget))
@@ -86,7 +88,9 @@ def test_changes_remove_and_add_entries(node: Node) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"garbage\n", manifest.heading(TOKENS[0], ())])
-def test_changes_of_a_missing_or_garbled_manifest_are_refused(node: Node, content: bytes | None) -> None:
+def test_changes_of_a_missing_or_garbled_manifest_are_refused(
+    node: DirectoryNode, content: bytes | None
+) -> None:
     at = Path(node.root) / MANIFEST
     if content is not None:
         at.parent.mkdir()
@@ -98,7 +102,7 @@ def test_changes_of_a_missing_or_garbled_manifest_are_refused(node: Node, conten
     assert token(node) == {None: "", b"": "?", b"garbage\n": "?"}.get(content, TOKENS[0])
 
 
-def test_leftovers_are_never_resumed(node: Node) -> None:
+def test_leftovers_are_never_resumed(node: DirectoryNode) -> None:
     """The leftovers are of a killed run, under a name that was used again."""
     written(node, job(node, "a/1", last=False))
     outcome = written(node, job(node, "b/1"))
@@ -126,14 +130,14 @@ def test_a_full_disk_is_reported_as_such_and_the_old_manifest_stays(tmp_path: Pa
     assert outcome.errno == ENOSPC and paths(node) == ["a/1"] and left(node) == ["manifest.md5"]
 
 
-def test_a_run_that_is_asked_to_stop_leaves_the_old_one(node: Node) -> None:
+def test_a_run_that_is_asked_to_stop_leaves_the_old_one(node: DirectoryNode) -> None:
     written(node, job(node, "a/1"))
     for anew in (True, False):
         assert write(job(node, "a/2", anew=anew), node, "stage", Stopping()).error
         assert paths(node) == ["a/1"] and left(node) == ["manifest.md5"]
 
 
-def test_links_are_not_followed(node: Node, tmp_path: Path) -> None:
+def test_links_are_not_followed(node: DirectoryNode, tmp_path: Path) -> None:
     root, victim = Path(node.root), tmp_path / "victim"
     victim.mkdir()
     (root / ".alpenhorn").symlink_to(victim)
@@ -151,7 +155,7 @@ def test_links_are_not_followed(node: Node, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["directory", "fifo"])
-def test_an_invalid_manifest_is_distinguished_from_a_missing_one(node: Node, kind: str) -> None:
+def test_an_invalid_manifest_is_distinguished_from_a_missing_one(node: DirectoryNode, kind: str) -> None:
     at = Path(node.root) / MANIFEST
     at.parent.mkdir()
     if kind == "fifo":
@@ -163,7 +167,7 @@ def test_an_invalid_manifest_is_distinguished_from_a_missing_one(node: Node, kin
     assert written(node, job(node, "a/1")).error == "" and paths(node) == ["a/1"]
 
 
-def test_nothing_is_written_onto_another_nodes_disk(node: Node) -> None:
+def test_nothing_is_written_onto_another_nodes_disk(node: DirectoryNode) -> None:
     (Path(node.root) / MARKER).write_text("other\n")
     with pytest.raises(StorageError):
         written(node, job(node, "a/1"))
@@ -173,7 +177,7 @@ def test_nothing_is_written_onto_another_nodes_disk(node: Node) -> None:
 # --- comparing -----------------------------------------------------------------------------------------
 
 
-def compared(node: Node, **sizes: int | None) -> dict[str, str]:
+def compared(node: DirectoryNode, **sizes: int | None) -> dict[str, str]:
     """Return the reasons for differences by name; __ in a name stands for a slash."""
     files = [
         CompareFile(number, number, f"acq/{name.replace('__', '/')}", size)
@@ -183,7 +187,7 @@ def compared(node: Node, **sizes: int | None) -> dict[str, str]:
     return {one.file.path.removeprefix("acq/"): one.why for one in found}
 
 
-def test_unchanged_files_are_not_reported(node: Node) -> None:
+def test_unchanged_files_are_not_reported(node: DirectoryNode) -> None:
     put(Path(node.root), "acq/f", b"four")
     put(Path(node.root), "acq/sub/f", b"four")
     assert compared(node, f=4, sub__f=4) == {}
@@ -191,7 +195,7 @@ def test_unchanged_files_are_not_reported(node: Node) -> None:
     assert compared(node, f=4, sub__f=4) == {}
 
 
-def test_every_difference_is_reported(node: Node) -> None:
+def test_every_difference_is_reported(node: DirectoryNode) -> None:
     root = Path(node.root)
     for name in ("same", "short", "unknown", "under/f"):
         put(root, f"acq/{name}", b"four")
@@ -213,7 +217,7 @@ def test_every_difference_is_reported(node: Node) -> None:
     }
 
 
-def test_a_file_written_to_after_the_manifest_is_reported_whatever_its_length(node: Node) -> None:
+def test_a_file_written_to_after_the_manifest_is_reported_whatever_its_length(node: DirectoryNode) -> None:
     at = Path(node.root) / "acq/f"
     put(Path(node.root), "acq/f", b"four")
     written(node, job(node))
@@ -223,7 +227,7 @@ def test_a_file_written_to_after_the_manifest_is_reported_whatever_its_length(no
     assert compared(node, f=4) == {}
 
 
-def test_a_time_that_its_source_gave_it_and_a_link_to_it_are_no_changes(node: Node) -> None:
+def test_a_time_that_its_source_gave_it_and_a_link_to_it_are_no_changes(node: DirectoryNode) -> None:
     at = Path(node.root) / "acq/f"
     put(Path(node.root), "acq/f", b"four")
     future = 4_000_000_000 * 10**9
@@ -237,21 +241,21 @@ def test_a_time_that_its_source_gave_it_and_a_link_to_it_are_no_changes(node: No
     assert compared(node, f=4) == {}
 
 
-def test_a_whole_copy_that_keeps_times_is_no_change(node: Node, tmp_path: Path) -> None:
+def test_a_whole_copy_that_keeps_times_is_no_change(node: DirectoryNode, tmp_path: Path) -> None:
     put(Path(node.root), "acq/f", b"four")
     written(node, job(node))
     shutil.copytree(node.root, tmp_path / "copy")
     assert compared(make(tmp_path / "copy"), f=4) == {}
 
 
-def test_an_absent_node_gives_no_results(node: Node) -> None:
+def test_an_absent_node_gives_no_results(node: DirectoryNode) -> None:
     put(Path(node.root), "acq/f", b"four")
     (Path(node.root) / MARKER).unlink()
     with pytest.raises(StorageError):
         compared(node, f=4, none=4)
 
 
-def test_a_node_that_disappears_meanwhile_gives_no_results(node: Node) -> None:
+def test_a_node_that_disappears_meanwhile_gives_no_results(node: DirectoryNode) -> None:
     class Unmounting(Report):
         def begin(self, path: str) -> None:
             pass
@@ -267,7 +271,7 @@ def test_a_node_that_disappears_meanwhile_gives_no_results(node: Node) -> None:
         compare(CompareJob(node.node, files), node, Unmounting())
 
 
-def test_nothing_is_read(node: Node) -> None:
+def test_nothing_is_read(node: DirectoryNode) -> None:
     """Reading would restore files from tape."""
     at = Path(node.root) / "acq/f"
     put(Path(node.root), "acq/f", b"four")
@@ -276,6 +280,6 @@ def test_nothing_is_read(node: Node) -> None:
     assert compared(node, f=5) != {} and at.stat().st_atime_ns == before
 
 
-def test_a_run_that_is_asked_to_stop_looks_at_no_more(node: Node) -> None:
+def test_a_run_that_is_asked_to_stop_looks_at_no_more(node: DirectoryNode) -> None:
     files = (CompareFile(1, 1, "acq/none", 4),)
     assert compare(CompareJob(node.node, files), node, Stopping()) == ()

@@ -13,7 +13,7 @@ import pytest
 
 from alpenhorn.config import Transfer
 from alpenhorn.errors import StorageError
-from alpenhorn.io.base import Node, TapeNode
+from alpenhorn.io.base import DirectoryNode, TapeNode
 from alpenhorn.model.checks import CheckFile, CheckJob, CheckResult
 from alpenhorn.model.imports import DetectJob, ImportFile, ImportJob, ImportResult
 from alpenhorn.model.nodes import ProbeJob
@@ -107,7 +107,7 @@ class Pulled:
     def __init__(self, hsm: Tape, base: Path) -> None:
         self.hsm = hsm
         self.root = base / "here"
-        self.node: Node = make(self.root, "here", host="here")
+        self.node: DirectoryNode = make(self.root, "here", host="here")
 
     def __call__(self, method: Method, *paths: str, size_b: int = len(CONTENT)) -> list[PullResult]:
         files = tuple(PullFile(n, n, path, size_b, SUM) for n, path in enumerate(paths))

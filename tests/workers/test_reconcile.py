@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from alpenhorn.errors import StorageError
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.model.reconcile import (
     BACK,
@@ -32,7 +32,7 @@ FUTURE = "2200-01-01 00:00:00"
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Node:
+def node(tmp_path: Path) -> DirectoryNode:
     return make(tmp_path / "root")
 
 
@@ -43,7 +43,7 @@ def copy(
 
 
 def outcome(
-    node: Node, *parts: TreePart, min_age: float = 0, report: Report | None = None
+    node: DirectoryNode, *parts: TreePart, min_age: float = 0, report: Report | None = None
 ) -> ReconcileOutcome:
     return reconcile(ReconcileJob(node.node, parts, min_age), node, report or Report())
 
@@ -56,7 +56,7 @@ def kinds(result: ReconcileOutcome) -> set[str]:
     return {one.kind for one in result.found}
 
 
-def test_a_tree_that_agrees_with_the_index_gives_no_findings(node: Node) -> None:
+def test_a_tree_that_agrees_with_the_index_gives_no_findings(node: DirectoryNode) -> None:
     root = Path(node.root)
     for path in ("acq/f", "acq/sub/f", "acq/sub/deep/f", "other/f"):
         put(root, path, b"four")
@@ -70,7 +70,7 @@ def test_a_tree_that_agrees_with_the_index_gives_no_findings(node: Node) -> None
     assert report.files == 4
 
 
-def test_every_difference_is_reported(node: Node) -> None:
+def test_every_difference_is_reported(node: DirectoryNode) -> None:
     root = Path(node.root)
     for name in ("same", "short", "unknown", "under/f"):
         put(root, f"acq/{name}", b"four")
@@ -103,7 +103,7 @@ def times(at: Path, mtime: int) -> None:
     os.utime(at, (mtime, mtime))
 
 
-def test_a_file_written_to_since_it_was_last_read_differs_whatever_its_length(node: Node) -> None:
+def test_a_file_written_to_since_it_was_last_read_differs_whatever_its_length(node: DirectoryNode) -> None:
     at = Path(node.root) / "acq/f"
     put(Path(node.root), "acq/f", b"four")
     times(at, 1_000_000_002)
@@ -116,12 +116,12 @@ def test_a_file_written_to_since_it_was_last_read_differs_whatever_its_length(no
 
 
 @pytest.mark.parametrize("since", [None, "garbled"])
-def test_times_are_ignored_for_a_file_that_was_never_read(node: Node, since: object) -> None:
+def test_times_are_ignored_for_a_file_that_was_never_read(node: DirectoryNode, since: object) -> None:
     put(Path(node.root), "acq/f", b"four")
     assert outcome(node, TreePart("acq", (copy("f", since=since),))).found == ()
 
 
-def test_a_time_that_its_source_gave_it_is_no_change(node: Node) -> None:
+def test_a_time_that_its_source_gave_it_is_no_change(node: DirectoryNode) -> None:
     """Its status changed before it was read; only its modification time is in the future."""
     at = Path(node.root) / "acq/f"
     put(Path(node.root), "acq/f", b"four")
@@ -129,7 +129,7 @@ def test_a_time_that_its_source_gave_it_is_no_change(node: Node) -> None:
     assert outcome(node, TreePart("acq", (copy("f", since=FUTURE),))).found == ()
 
 
-def test_copies_recorded_as_gone_that_exist_are_reported(node: Node) -> None:
+def test_copies_recorded_as_gone_that_exist_are_reported(node: DirectoryNode) -> None:
     root = Path(node.root)
     for name in ("back", "other", "newer", "unknown", "suspect", "corrupt"):
         put(root, f"acq/{name}", b"four")
@@ -158,7 +158,9 @@ def test_copies_recorded_as_gone_that_exist_are_reported(node: Node) -> None:
     }
 
 
-def test_every_unknown_object_is_reported_with_its_kind(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_unknown_object_is_reported_with_its_kind(
+    node: DirectoryNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = Path(node.root)
     for path in ("acq/f", "acq/unknown", "acq/.hidden", "acq/.alpenhorn/x", "top", "free/deep/f", ".cache/x"):
         put(root, path, b"four")
@@ -185,7 +187,7 @@ def test_every_unknown_object_is_reported_with_its_kind(node: Node, monkeypatch:
     assert kinds(result) == {DARK} and result.looked == 1
 
 
-def test_names_that_are_not_text_are_returned_unchanged(node: Node) -> None:
+def test_names_that_are_not_text_are_returned_unchanged(node: DirectoryNode) -> None:
     root = os.fsencode(node.root)
     os.mkdir(root + b"/acq")
     names = [b"bad\xff", b"new\nline", b"esc\x1b"]
@@ -195,7 +197,7 @@ def test_names_that_are_not_text_are_returned_unchanged(node: Node) -> None:
     assert {os.fsencode(one.path) for one in result.found} == {b"acq/" + name for name in names}
 
 
-def test_young_unknown_files_are_only_counted_by_the_storages_clock(node: Node) -> None:
+def test_young_unknown_files_are_only_counted_by_the_storages_clock(node: DirectoryNode) -> None:
     root = Path(node.root)
     put(root, "acq/new", b"four")
     put(root, "acq/future", b"four")
@@ -210,7 +212,7 @@ def test_young_unknown_files_are_only_counted_by_the_storages_clock(node: Node) 
     assert result.young == 0 and set(found(result, DARK)) == {"acq/new", "acq/future"}
 
 
-def test_another_nodes_root_is_reported_and_not_searched(node: Node) -> None:
+def test_another_nodes_root_is_reported_and_not_searched(node: DirectoryNode) -> None:
     root = Path(node.root)
     for path in ("inner/" + MARKER, "inner/f", "inner/sub/f", "inner/sub/known", "beside/f"):
         put(root, path, b"four")
@@ -254,7 +256,7 @@ def test_files_of_the_file_system_itself_are_not_reported() -> None:
 
 
 @pytest.mark.parametrize("name", ["../f", "sub/../f", "..", "", "a//b", "nul\0"])
-def test_a_path_that_no_file_can_have_is_not_lost(node: Node, name: str) -> None:
+def test_a_path_that_no_file_can_have_is_not_lost(node: DirectoryNode, name: str) -> None:
     put(Path(node.root), "f", b"four")
     put(Path(node.root), "acq/f", b"four")
     result = outcome(node, TreePart("acq", (copy(name), copy("f"))))
@@ -263,12 +265,12 @@ def test_a_path_that_no_file_can_have_is_not_lost(node: Node, name: str) -> None
 
 
 @pytest.mark.parametrize("name", ["x" * 256, "x" * 256 + "/f"])
-def test_a_file_whose_name_is_too_long_is_not_there(node: Node, name: str) -> None:
+def test_a_file_whose_name_is_too_long_is_not_there(node: DirectoryNode, name: str) -> None:
     put(Path(node.root), "acq/f", b"four")
     assert set(found(outcome(node, TreePart("acq", (copy(name), copy("f")))), MISSING)) == {f"acq/{name}"}
 
 
-def test_two_copies_at_one_path_are_both_looked_at(node: Node) -> None:
+def test_two_copies_at_one_path_are_both_looked_at(node: DirectoryNode) -> None:
     put(Path(node.root), "2026/log/day.txt", b"four")
     there = (copy("day.txt", copy_id=1), copy("day.txt", 5, copy_id=2))
     result = outcome(node, TreePart("2026/log", (*there, copy("none", copy_id=3), copy("none", copy_id=4))))
@@ -276,7 +278,7 @@ def test_two_copies_at_one_path_are_both_looked_at(node: Node) -> None:
     assert result.looked == 4
 
 
-def test_files_of_other_parts_are_left_to_them(node: Node) -> None:
+def test_files_of_other_parts_are_left_to_them(node: DirectoryNode) -> None:
     root = Path(node.root)
     for path in ("2026/f", "2026/log/day.txt", "2026/logs/f"):
         put(root, path)
@@ -286,7 +288,7 @@ def test_files_of_other_parts_are_left_to_them(node: Node) -> None:
     }
 
 
-def test_ranges_of_one_directory_are_together_the_whole(node: Node) -> None:
+def test_ranges_of_one_directory_are_together_the_whole(node: DirectoryNode) -> None:
     names = ["a", "b", "b-/c", "d/a", "d/bad", "d/z", "d-", "d0", "é", "z/y"]
     for name in names:
         put(Path(node.root), f"acq/{name}", b"four")
@@ -298,7 +300,7 @@ def test_ranges_of_one_directory_are_together_the_whole(node: Node) -> None:
     assert sorted(seen) == sorted(f"acq/{name}" for name in names)
 
 
-def test_a_large_tree_of_unknown_files_is_looked_at_in_pieces(node: Node) -> None:
+def test_a_large_tree_of_unknown_files_is_looked_at_in_pieces(node: DirectoryNode) -> None:
     each = 100
     paths = {f"acq/{directory:03}/{name}" for directory in range(ENOUGH // each + 2) for name in range(each)}
     for path in paths:
@@ -314,14 +316,14 @@ def test_a_large_tree_of_unknown_files_is_looked_at_in_pieces(node: Node) -> Non
     assert seen == paths - {"acq/000/0", "acq/001/1"} and (looked, jobs) == (2, 2)
 
 
-def test_an_absent_node_gives_no_results(node: Node) -> None:
+def test_an_absent_node_gives_no_results(node: DirectoryNode) -> None:
     put(Path(node.root), "acq/f", b"four")
     (Path(node.root) / MARKER).unlink()
     with pytest.raises(StorageError):
         outcome(node, TreePart("acq", (copy("f"), copy("none"))))
 
 
-def test_a_node_that_appears_meanwhile_gives_no_results(node: Node) -> None:
+def test_a_node_that_appears_meanwhile_gives_no_results(node: DirectoryNode) -> None:
     class Mounting(Report):
         def begin(self, path: str) -> None:
             pass
@@ -337,7 +339,7 @@ def test_a_node_that_appears_meanwhile_gives_no_results(node: Node) -> None:
         outcome(node, TreePart("acq", (copy("none"),)), report=Mounting())
 
 
-def test_a_node_that_disappears_meanwhile_gives_no_results(node: Node) -> None:
+def test_a_node_that_disappears_meanwhile_gives_no_results(node: DirectoryNode) -> None:
     class Unmounting(Report):
         def begin(self, path: str) -> None:
             pass
@@ -353,7 +355,7 @@ def test_a_node_that_disappears_meanwhile_gives_no_results(node: Node) -> None:
         outcome(node, TreePart("acq", (copy("f"), copy("sub/none"))), report=Unmounting())
 
 
-def test_nothing_is_read_or_changed(node: Node) -> None:
+def test_nothing_is_read_or_changed(node: DirectoryNode) -> None:
     at = Path(node.root) / "acq/f"
     put(Path(node.root), "acq/f", b"four")
     os.utime(at, ns=(10**18, 10**18))
@@ -367,7 +369,7 @@ def test_nothing_is_read_or_changed(node: Node) -> None:
     )
 
 
-def test_a_stopped_run_returns_its_findings_so_far(node: Node) -> None:
+def test_a_stopped_run_returns_its_findings_so_far(node: DirectoryNode) -> None:
     class Stopping(Report):
         def stopping(self) -> bool:
             return self.files > 0
@@ -380,7 +382,7 @@ def test_a_stopped_run_returns_its_findings_so_far(node: Node) -> None:
     assert [one.path for one in result.found] == ["acq/f"]
 
 
-def test_a_finding_describes_what_is_on_the_disk(node: Node) -> None:
+def test_a_finding_describes_what_is_on_the_disk(node: DirectoryNode) -> None:
     at = Path(node.root) / "acq/f"
     put(Path(node.root), "acq/f", b"four")
     os.utime(at, ns=(10**18, 10**18))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alpenhorn.errors import StorageError
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.model.searches import FoundFile, SearchJob, SearchOutcome, Stamp
 from alpenhorn.workers.search import ENOUGH, search
@@ -22,11 +22,11 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def node(root: Path) -> Node:
+def node(root: Path) -> DirectoryNode:
     return make(root)
 
 
-def looked(node: Node, *paths: str) -> SearchOutcome:
+def looked(node: DirectoryNode, *paths: str) -> SearchOutcome:
     return search(SearchJob(node.node, 1, paths), node)
 
 
@@ -38,7 +38,7 @@ def below(outcome: SearchOutcome) -> list[tuple[str, str]]:
     return [(stamp.path, stamp.below) for stamp in outcome.stamps]
 
 
-def test_files_and_lengths_are_found_and_directories_returned(node: Node, root: Path) -> None:
+def test_files_and_lengths_are_found_and_directories_returned(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/a", b"123")
     put(root, "acq/dir/b")
     outcome = looked(node, "acq", "")
@@ -47,12 +47,14 @@ def test_files_and_lengths_are_found_and_directories_returned(node: Node, root: 
     assert outcome[2:] == ((), (), (), ())
 
 
-def test_a_file_may_be_named(node: Node, root: Path) -> None:
+def test_a_file_may_be_named(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/dir/b", b"12")
     assert looked(node, "acq/dir/b") == SearchOutcome(files=(FoundFile("acq/dir/b", 2),))
 
 
-def test_a_directory_is_stamped_with_its_times_unless_it_changed_a_moment_ago(node: Node, root: Path) -> None:
+def test_a_directory_is_stamped_with_its_times_unless_it_changed_a_moment_ago(
+    node: DirectoryNode, root: Path
+) -> None:
     put(root, "acq/dir/a")
     (stamp,) = looked(node, "acq").stamps
     assert stamp == Stamp("acq", 0, 0, "dir")
@@ -66,7 +68,7 @@ def test_a_directory_is_stamped_with_its_times_unless_it_changed_a_moment_ago(no
     assert stamp == Stamp("acq", status.st_mtime_ns, status.st_ctime_ns, "dir")
 
 
-def test_after_very_many_files_the_rest_is_left_to_another_job(node: Node, root: Path) -> None:
+def test_after_very_many_files_the_rest_is_left_to_another_job(node: DirectoryNode, root: Path) -> None:
     for path in ("a", "b", "c"):
         (root / path).mkdir()
         for number in range(ENOUGH // 2 + 1):
@@ -79,7 +81,7 @@ def test_after_very_many_files_the_rest_is_left_to_another_job(node: Node, root:
 @pytest.mark.parametrize("name", [".hidden", MARKER, ".alpenhorn", ".a.lock"])
 @pytest.mark.parametrize("directory", ["", "acq/", "acq/dir/"])
 def test_names_that_are_never_imported_are_skipped_everywhere(
-    node: Node, root: Path, directory: str, name: str
+    node: DirectoryNode, root: Path, directory: str, name: str
 ) -> None:
     put(root, "acq/dir/x")
     path = f"{directory}{name}"
@@ -93,7 +95,7 @@ def test_names_that_are_never_imported_are_skipped_everywhere(
 
 @pytest.mark.parametrize("path", [".hidden/x", "acq/.x/y", f"{MARKER}/x", "..", "../root", "acq/../..", "."])
 def test_a_request_below_such_a_name_or_out_of_the_root_is_declined(
-    node: Node, root: Path, path: str
+    node: DirectoryNode, root: Path, path: str
 ) -> None:
     put(root, ".hidden/x")
     put(root, "acq/.x/y")
@@ -102,7 +104,7 @@ def test_a_request_below_such_a_name_or_out_of_the_root_is_declined(
 
 
 @pytest.mark.parametrize("path", ["acq//a", "/acq", "acq/", "a\0b"])
-def test_a_path_with_an_empty_element_is_declined(node: Node, root: Path, path: str) -> None:
+def test_a_path_with_an_empty_element_is_declined(node: DirectoryNode, root: Path, path: str) -> None:
     put(root, "acq/a")
     outcome = looked(node, path)
     assert not outcome.files
@@ -110,7 +112,7 @@ def test_a_path_with_an_empty_element_is_declined(node: Node, root: Path, path: 
 
 
 @pytest.mark.parametrize("path", ["acq/none", "none/none", "acq/a/below", "x" * 300])
-def test_an_impossible_path_is_declined_for_good(node: Node, root: Path, path: str) -> None:
+def test_an_impossible_path_is_declined_for_good(node: DirectoryNode, root: Path, path: str) -> None:
     put(root, "acq/a")
     outcome = looked(node, path, "acq")
     assert found(outcome) == {"acq/a"}
@@ -119,7 +121,7 @@ def test_an_impossible_path_is_declined_for_good(node: Node, root: Path, path: s
 
 
 def test_links_fifos_and_sockets_are_not_files_and_do_not_block(
-    node: Node, root: Path, tmp_path: Path
+    node: DirectoryNode, root: Path, tmp_path: Path
 ) -> None:
     put(tmp_path, "outside/a")
     put(root, "acq/good")
@@ -137,7 +139,7 @@ def test_links_fifos_and_sockets_are_not_files_and_do_not_block(
             assert alone.declined, name
 
 
-def test_a_name_that_is_not_utf8_crosses_as_it_is(node: Node, root: Path) -> None:
+def test_a_name_that_is_not_utf8_crosses_as_it_is(node: DirectoryNode, root: Path) -> None:
     (root / "acq").mkdir()
     with open(os.fsencode(root) + b"/acq/\xff\n", "wb"):
         pass
@@ -161,13 +163,13 @@ def test_a_directory_that_cannot_be_read_does_not_hide_the_others() -> None:
     assert [stamp.path for stamp in outcome.stamps] == ["open"]
 
 
-def test_an_absent_node_is_not_an_empty_one(node: Node, root: Path) -> None:
+def test_an_absent_node_is_not_an_empty_one(node: DirectoryNode, root: Path) -> None:
     os.unlink(root / MARKER)
     with pytest.raises(StorageError):
         looked(node, "")
 
 
-def test_a_directory_that_is_another_nodes_root_is_not_looked_into(node: Node, root: Path) -> None:
+def test_a_directory_that_is_another_nodes_root_is_not_looked_into(node: DirectoryNode, root: Path) -> None:
     put(root, "acq/vault/inner/f")
     put(root, f"acq/vault/{MARKER}", b"vault\nnotes\n")
     put(root, "acq/g")
@@ -180,7 +182,7 @@ def test_a_directory_that_is_another_nodes_root_is_not_looked_into(node: Node, r
     )
 
 
-def test_an_unreadable_marker_still_counts_as_a_marker(node: Node, root: Path) -> None:
+def test_an_unreadable_marker_still_counts_as_a_marker(node: DirectoryNode, root: Path) -> None:
     put(root, "vault/f")
     os.symlink("nowhere", root / "vault" / MARKER)
     outcome = looked(node, "vault")

@@ -7,7 +7,7 @@ import pytest
 
 from alpenhorn.errors import StorageError
 from alpenhorn.fs.remembered import Memory, stamp
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.model.searches import RememberJob, Stamp, SurveyJob, SurveyOutcome
 from alpenhorn.workers.survey import DIRECTORIES, remember, survey
@@ -20,7 +20,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def node(root: Path) -> Node:
+def node(root: Path) -> DirectoryNode:
     return make(root)
 
 
@@ -29,11 +29,11 @@ def current(root: Path, path: str, below: str = "") -> Stamp:
     return Stamp(path, status.st_mtime_ns, status.st_ctime_ns, below)
 
 
-def told(node: Node, *listed: Stamp, forget: tuple[str, ...] = (), everything: bool = False) -> str:
+def told(node: DirectoryNode, *listed: Stamp, forget: tuple[str, ...] = (), everything: bool = False) -> str:
     return remember(RememberJob(node.node, 1, "heading", forget, listed, everything), node, "run-1-1")
 
 
-def looked(node: Node, offset: int = 0) -> SurveyOutcome:
+def looked(node: DirectoryNode, offset: int = 0) -> SurveyOutcome:
     return survey(SurveyJob(node.node, 1, offset), node)
 
 
@@ -42,18 +42,18 @@ def remembered(root: Path) -> dict[str, Stamp]:
         return {one.path: one for one in map(stamp, memory.entries())}
 
 
-def test_nothing_is_remembered_of_a_new_node(node: Node) -> None:
+def test_nothing_is_remembered_of_a_new_node(node: DirectoryNode) -> None:
     assert looked(node) == SurveyOutcome()
 
 
-def test_unchanged_directories_are_not_reported(node: Node, root: Path) -> None:
+def test_unchanged_directories_are_not_reported(node: DirectoryNode, root: Path) -> None:
     (root / "a/b").mkdir(parents=True)
     assert told(node) == ""  # .alpenhorn is there, so that the root changes no more
     assert told(node, current(root, "", "a"), current(root, "a", "b"), current(root, "a/b")) == ""
     assert looked(node) == SurveyOutcome("heading", seen=3)
 
 
-def test_changed_removed_and_replaced_directories_are_reported(node: Node, root: Path) -> None:
+def test_changed_removed_and_replaced_directories_are_reported(node: DirectoryNode, root: Path) -> None:
     names = ["same", "changed", "gone", "file", "link", "again", "moved", "came"]
     for name in names:
         (root / name).mkdir()
@@ -73,13 +73,13 @@ def test_changed_removed_and_replaced_directories_are_reported(node: Node, root:
     assert outcome.next is None
 
 
-def test_a_directory_that_cannot_be_looked_at_counts_as_changed(node: Node, root: Path) -> None:
+def test_a_directory_that_cannot_be_looked_at_counts_as_changed(node: DirectoryNode, root: Path) -> None:
     (root / "loop").symlink_to("loop")
     assert told(node, Stamp("loop/dir", 1, 1)) == ""
     assert looked(node).changed == (Stamp("loop/dir", 1, 1),)
 
 
-def test_a_large_memory_is_looked_through_in_several_jobs(node: Node) -> None:
+def test_a_large_memory_is_looked_through_in_several_jobs(node: DirectoryNode) -> None:
     number = 2 * DIRECTORIES + 10
     assert told(node, *(Stamp(f"none/{number}", 1, 1) for number in range(number))) == ""
     gone: list[str] = []
@@ -95,7 +95,7 @@ def test_a_large_memory_is_looked_through_in_several_jobs(node: Node) -> None:
     assert jobs > 1
 
 
-def test_remembering_forgets_replaces_and_keeps(node: Node, root: Path) -> None:
+def test_remembering_forgets_replaces_and_keeps(node: DirectoryNode, root: Path) -> None:
     assert told(node, *(Stamp(path, 1, 1) for path in ("", "a", "a/b", "c"))) == ""
     assert told(node, Stamp("c", 2, 2), Stamp("d\udcff", 3, 3, "x\udcfe"), forget=("a", "a/b", "none")) == ""
     assert remembered(root) == {
@@ -109,7 +109,7 @@ def test_remembering_forgets_replaces_and_keeps(node: Node, root: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty", "other"])
-def test_damaged_records_of_searches_are_ignored(node: Node, root: Path, damage: str) -> None:
+def test_damaged_records_of_searches_are_ignored(node: DirectoryNode, root: Path, damage: str) -> None:
     assert told(node, Stamp("a", 1, 1), Stamp("b", 1, 1)) == ""
     path = root / ".alpenhorn/searched"
     content = path.read_bytes()
@@ -126,13 +126,13 @@ def test_damaged_records_of_searches_are_ignored(node: Node, root: Path, damage:
     assert looked(node).gone == ("c",)
 
 
-def test_records_of_searches_that_cannot_be_written_are_reported(node: Node, root: Path) -> None:
+def test_records_of_searches_that_cannot_be_written_are_reported(node: DirectoryNode, root: Path) -> None:
     (root / ".alpenhorn/searched").mkdir(parents=True)
     assert "directory" in told(node, Stamp("a", 1, 1))
     assert looked(node) == SurveyOutcome()
 
 
-def test_an_absent_node_is_not_one_whose_directories_are_gone(node: Node, root: Path) -> None:
+def test_an_absent_node_is_not_one_whose_directories_are_gone(node: DirectoryNode, root: Path) -> None:
     assert told(node, Stamp("a", 1, 1)) == ""
     (root / MARKER).unlink()
     with pytest.raises(StorageError):
