@@ -129,7 +129,22 @@ JOBS = {
 }
 """The handlers for nodes whose copies are files in a directory, by the name of the job's type."""
 
-HANDLERS = {StorageKind.DIRECTORY: JOBS}
+OBJECT_JOBS = {
+    "ProbeJob": Handler("alpenhorn.workers.objects.nodes:probe"),
+    "InitJob": Handler("alpenhorn.workers.nodes:initialise"),
+    "IdentityJob": Handler("alpenhorn.workers.objects.nodes:identify"),
+    "DeleteJob": Handler(
+        "alpenhorn.workers.objects.delete:delete", ("report", "transfer", "silent", "deadline")
+    ),
+    "CheckJob": Handler("alpenhorn.workers.objects.check:check", ("report", "deadline")),
+    "PullJob": Handler("alpenhorn.workers.objects.pull:pull_from", ("report", "deadline")),
+    "CompareJob": Handler("alpenhorn.workers.objects.look:compare", ("report", "deadline")),
+    "LookJob": Handler("alpenhorn.workers.objects.look:look", ("report", "deadline")),
+    "ReconcileJob": Handler("alpenhorn.workers.objects.look:reconcile", ("report", "deadline")),
+}
+"""The same for nodes whose copies are objects, which have fewer kinds of work."""
+
+HANDLERS = {StorageKind.DIRECTORY: JOBS, StorageKind.OBJECTS: OBJECT_JOBS}
 """By kind of storage.  A job without a handler there is not planned for such nodes."""
 
 

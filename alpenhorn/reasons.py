@@ -957,6 +957,8 @@ class Code(_Codes):
     """The file would be hard-linked."""
     BY_COPY = "by-copy", "copy"
     """The file would be copied on this host."""
+    BY_OBJECTS = "by-objects", "objects"
+    """The file would be stored as an object, or fetched from one."""
     BY_RSYNC = "by-rsync", "rsync"
     """The file would be copied on this host by rsync."""
     BY_RSYNC_OVER_SSH = "by-rsync-over-ssh", "rsync over ssh"
@@ -1843,6 +1845,75 @@ class Code(_Codes):
     """No worker was left, and the system starts no new process."""
     RUN_STOPPED = "run-stopped", "the run was asked to stop"
     """SIGINT, SIGTERM or SIGHUP; the next run continues."""
+
+    # --- nodes with objects
+
+    REMOTE_NOT_MARKED = (
+        "remote-not-marked",
+        "{remote} has no object {marker} of node {node}: it is not the storage of the node, or was never initialised;"
+        " check the settings of the node, or if it is new: alpenhorn node init {node!q}",
+    )
+    """A missing bucket, a wrong path and a new node look like this."""
+    REMOTE_OF_OTHER_NODE = (
+        "remote-of-other-node",
+        "{remote} is marked as the storage of node {other}, not {node}; correct the setting remote of one of them",
+    )
+    """Two nodes must not share their objects: each copy would count twice."""
+    REMOTE_UNUSABLE = (
+        "remote-unusable",
+        "{remote} of node {node} cannot be used: {why}; try: rclone lsf {remote!q}",
+    )
+    """The service does not answer, or refuses the user; the text is from rclone."""
+    REMOTE_UNKNOWN = "remote-unknown", "rclone cannot use {remote}: {why}"
+    """The remote is not in rclone's configuration, or rclone is too old."""
+    REMOTE_NOT_ATOMIC = (
+        "remote-not-atomic",
+        "{remote} of node {node} can neither store an object at once nor rename one, so that an upload that was cut off"
+        " would look like a copy; use another service",
+    )
+    """Few services lack both."""
+    REMOTE_FULL = "remote-full", "the service has no room left: {why}"
+    """The text is from rclone."""
+    NAME_NOT_FOR_RCLONE = (
+        "name-not-for-rclone",
+        "the name {path} {why}, and cannot be passed to rclone unchanged; copy the file to a node with a directory",
+    )
+    """Names are never altered."""
+    NOT_DELIVERED = "not-delivered", "it was not stored: {why}"
+    """The text is from rclone."""
+    NOT_FETCHED = "not-fetched", "it did not arrive: {why}"
+    """The text is from rclone."""
+    OBJECT_NOT_REMOVED = "object-not-removed", "the object was not removed: {why}"
+    """The text is from rclone."""
+    OBJECT_UNREADABLE = "object-unreadable", "the object could not be read to its end"
+    """Nothing is concluded about the copy."""
+    OBJECT_STILL_THERE = "object-still-there", "the object is still there after its removal"
+    """It is removed again in the next run."""
+    OBJECT_VANISHED = "object-vanished", "the object is not there after it was stored"
+    """The copy is not recorded."""
+    OBJECT_CHANGED_BY_OWNER = (
+        "object-changed-by-owner",
+        "the object was written at {modified}, after the copy was last known to be good, and is not replaced; move it"
+        " away, or remove it",
+    )
+    """There is no way to keep a changed object beside the new one."""
+    OBJECTS_FROM_OTHER_HOST = (
+        "objects-from-other-host",
+        "node {node} is on host {host}, and a node with objects is only filled from nodes of its own host; copy the"
+        " file to a node of this host first",
+    )
+    """Objects are delivered from files that this host can read."""
+    OBJECTS_TO_OBJECTS = (
+        "objects-to-objects",
+        "both nodes keep objects; copy the file to a node with a directory on this host first",
+    )
+    """Objects are not copied from one service to another."""
+    OBJECTS_NOT_SEARCHED = (
+        "objects-not-searched",
+        "node {node} keeps objects, which are not searched for new files (alpenhorn node modify {node!q}"
+        " --no-auto-import)",
+    )
+    """Imports and auto-import are not available for objects."""
 
     # --- file systems and limits
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import alpenhorn.model
-from alpenhorn.kinds import JOBS, WORK, WorkKind, load
+from alpenhorn.kinds import HANDLERS, JOBS, OBJECT_JOBS, WORK, WorkKind, load
+from alpenhorn.model.nodes import StorageKind
 from alpenhorn.model.pulls import Method
 from alpenhorn.model.tasks import TaskKind
 from alpenhorn.transfer.methods import METHODS
@@ -33,9 +34,13 @@ def test_each_type_of_job_has_a_handler() -> None:
     assert set(JOBS) == jobs()
 
 
-@pytest.mark.parametrize("name", JOBS)
-def test_a_handler_takes_what_it_is_given(name: str) -> None:
-    handler = JOBS[name]
+def test_nodes_with_objects_have_no_jobs_of_their_own() -> None:
+    assert set(OBJECT_JOBS) < set(JOBS)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, jobs in HANDLERS.items() for name in jobs])
+def test_a_handler_takes_what_it_is_given(kind: StorageKind, name: str) -> None:
+    handler = HANDLERS[kind][name]
     assert set(handler.takes) <= set(JobContext._fields)
     inspect.signature(load(handler.target)).bind("job", "node", *handler.takes)
 

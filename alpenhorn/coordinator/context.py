@@ -244,7 +244,7 @@ class Context:
             row is not None
             and row.active
             and row.host == self.config.sync.host
-            and row.root == self.node(row.id).root
+            and row.place == self.node(row.id).place
         )
 
 

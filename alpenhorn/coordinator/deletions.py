@@ -321,6 +321,7 @@ def _file(fact: DeletionFact) -> DeleteFile:
         fact.by_rule,
         since=fact.since,
         for_room=fact.wants_file == WantsFile.MAYBE,
+        md5sum=fact.md5sum,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.search_node import NodeSearch
 from alpenhorn.coordinator.searches import Search, other_root
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.imports import DetectJob, ImportJob, ImportRequestFact
 from alpenhorn.model.nodes import MARKER, NodeFact
 from alpenhorn.model.searches import RememberJob, SearchJob, SearchOutcome, Stamp, SurveyJob
@@ -90,6 +91,12 @@ class Imports:
             if node_id in context.gone:
                 continue
             node = context.node(node_id)
+            if not isinstance(context.ios[node_id], DirectoryNode):
+                if node.auto_import or any(one.path != MARKER for one in requests(context.index, node_id)):
+                    context.report.warnings.lasting(
+                        Code.OBJECTS_NOT_SEARCHED(node=node.name), subject=node.name
+                    )
+                continue
             for request in requests(context.index, node_id):
                 if request.fault:
                     text = f"skipped an import request on {node.name}: {request.fault}"

@@ -113,7 +113,7 @@ class Limited:
         known = self._now.get((source.id, node.id, method))
         if known is None:
             rates: dict[Key, Rates] = {one.id: bwlimit_of(one) for one in (source, node)}
-            if METHODS[method].network:
+            if METHODS[method].network or METHODS[method].service:
                 rates[LINK] = self._context.config.transfer.bwlimit
             rates = {key: some for key, some in rates.items() if some}
             self._rates |= rates

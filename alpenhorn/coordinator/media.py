@@ -14,7 +14,6 @@ from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.fs.identity import PATH, new_id, new_word
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
-from alpenhorn.io.base import PROBE_SECONDS
 from alpenhorn.model.nodes import MARKER, Identity, IdentityJob, NodeFact
 from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.media import Standing, judge, next_generation, worth_noting
@@ -269,7 +268,12 @@ class Media:
         job = IdentityJob(node, intended, anew)
         assert self.context is not None
         return Task(
-            TaskKind.IDENTITY, node.id, job, files=0, deadline=PROBE_SECONDS, stage=self.context.stage()
+            TaskKind.IDENTITY,
+            node.id,
+            job,
+            files=0,
+            deadline=self._found.ios[node.id].probe_seconds,
+            stage=self.context.stage(),
         )
 
     def holding(self) -> int:

@@ -196,17 +196,18 @@ def initialise(index: Index, pool: Pool, nodes: Iterable[NodeFact], found: Nodes
         elif not found.answers[node.id].error:
             complete(index, request.request_id)
     done_nodes = set()
-    for job in _marked(pool, jobs, report):
+    for job in _marked(pool, jobs, found, report):
         assert job.request_id is not None
         complete(index, job.request_id)
         done_nodes.add(job.node.id)
     return done_nodes
 
 
-def _marked(pool: Pool, jobs: Iterable[InitJob], report: Report) -> Iterator[InitJob]:
+def _marked(pool: Pool, jobs: Iterable[InitJob], found: Nodes, report: Report) -> Iterator[InitJob]:
     """Write markers; yield the jobs that succeeded."""
     for job in jobs:
-        pool.submit(Task(TaskKind.INIT, job.node.id, job, files=0, deadline=PROBE_SECONDS))
+        deadline = found.ios[job.node.id].probe_seconds
+        pool.submit(Task(TaskKind.INIT, job.node.id, job, files=0, deadline=deadline))
     while ended := pool.wait(None):
         for done in ended:
             assert isinstance(done.task.job, InitJob)
@@ -264,7 +265,7 @@ def update_markers(
     """
     found.answers |= {node_id: answer for node_id, answer in former.items() if node_id not in found.locks}
     jobs = [InitJob(node, None, former[node.id].owner) for node in nodes if node.id in former]
-    for job in _marked(pool, jobs, report):
+    for job in _marked(pool, jobs, found, report):
         _log.info("updated the marker of node %s, formerly %s", job.node.name, job.formerly)
 
 

@@ -416,9 +416,9 @@ class _Session:
         config = self.config
         topology = topologies.load(self.index).called_as_in(self.start)
         no_longer_separate(self.index, topology.nodes.values(), config.sync.host)
-        # Locks and storage objects belong to the roots that the nodes had when the run began.
-        wanted = {(node.id, node.root) for node in self.still_there()}
-        here = [node for node in topology.here(config.sync.host) if (node.id, node.root) in wanted]
+        # Locks and storage objects belong to the places that the nodes had when the run began.
+        wanted = {(node.id, node.place) for node in self.still_there()}
+        here = [node for node in topology.here(config.sync.host) if (node.id, node.place) in wanted]
         ios = {node.id: self.found.ios[node.id] for node in here}
         groups = group_ios(topology, here, self.report)
         free_b = {node.id: self.found.answers[node.id].free_b for node in here}

@@ -13,7 +13,7 @@ from alpenhorn.errors import StorageError
 from alpenhorn.extensions.points import exception_text
 from alpenhorn.io.base import BatchTapeNode, Group, Node, Refusal, Remote, Room, TapeNode
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.pulls import PullFact
+from alpenhorn.model.pulls import Method, PullFact
 from alpenhorn.model.tape_batches import BatchLimits
 from alpenhorn.reasons import Code
 from alpenhorn.transfer.methods import BY_SETTING
@@ -38,7 +38,8 @@ def check_node(node: Node) -> None:
     """Check the properties of a node that the main process uses.  Raises TypeError for a value of the wrong type."""
     jobs, seconds = node.jobs, node.probe_seconds
     _expect(jobs is None or (type(jobs) is int and jobs > 0), "jobs", jobs, "a number of workers or None")
-    _expect(node.local_method in BY_SETTING.values(), "local_method", node.local_method, "a Method")
+    methods = (*BY_SETTING.values(), Method.OBJECTS)
+    _expect(node.local_method in methods, "local_method", node.local_method, "a Method")
     _expect(_is_time(seconds) and seconds > 0, "probe_seconds", seconds, "a number of seconds")
     _expect(_are_texts(node.warnings), "warnings", node.warnings, "a tuple of texts")
     if isinstance(node, TapeNode):
@@ -112,6 +113,7 @@ class GuardedRemote(Remote):
         self.node = inner.node
         self.settings = inner.settings
         self.witness = inner.witness
+        self.objects = bool(inner.objects)
 
     def ready(self, pull: PullFact) -> bool:
         with guarded(self.node.io_class, f"node {self.node.name}"):

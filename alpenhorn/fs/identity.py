@@ -31,7 +31,7 @@ PATH = f"{PRIVATE}/{NAME}"
 SLOT_B = 512
 FILE_MODE = 0o644
 
-_EMPTY = b" " * (SLOT_B - 1) + b"\n"
+EMPTY = b" " * (SLOT_B - 1) + b"\n"
 _HEAD = re.compile(rb"alpenhorn identity ([0-9]{1,9}) ")
 _SLOT = re.compile(
     rb"(alpenhorn identity 1 index=([0-9a-f]{32}) medium=([0-9a-f]{32}) generation=([0-9]{1,18})"
@@ -61,7 +61,7 @@ def read(root: str) -> Identity | None:
     except UnsafePath as error:
         raise _damaged(root, str(error)) from None
     try:
-        return _newest(root, _read(root, fd))[0]
+        return newest(root, _read(root, fd))[0]
     finally:
         os.close(fd)
 
@@ -76,10 +76,10 @@ def write(root: str, identity: Identity) -> None:
     except PermissionError:
         raise StorageError(Code.NOT_SHARED(path=f"{root}/{PATH}", root=root)) from None
     try:
-        found, slot = _newest(root, _read(root, fd))
+        found, slot = newest(root, _read(root, fd))
         if (found.index_id, found.medium) != (identity.index_id, identity.medium):
             raise StorageError(Code.OTHER_MEDIUM_MEANWHILE(root=root))
-        os.pwrite(fd, _slot(identity), SLOT_B * (1 - slot))
+        os.pwrite(fd, slot_of(identity), SLOT_B * (1 - slot))
         os.fdatasync(fd)
     finally:
         os.close(fd)
@@ -94,7 +94,7 @@ def create(stage: Stage, identity: Identity) -> None:
     try:
         # Runs of other users write the next generation in place.
         share(fd, stage.fd, regroup=True)
-        os.write(fd, _slot(identity) + _EMPTY)
+        os.write(fd, slot_of(identity) + EMPTY)
         os.fsync(fd)
     finally:
         os.close(fd)
@@ -107,8 +107,11 @@ def _read(root: str, fd: int) -> bytes:
     return os.pread(fd, 2 * SLOT_B + 1, 0)
 
 
-def _newest(root: str, content: bytes) -> tuple[Identity, int]:
-    """Return the valid identity, and the number of its slot."""
+def newest(root: str, content: bytes) -> tuple[Identity, int]:
+    """Return the valid identity in the contents of both slots, and the number of its slot.
+
+    Raises StorageError if it is damaged or of a newer version; `root` is the place for the message.
+    """
     slots = [content[:SLOT_B], content[SLOT_B:]]
     for raw in slots:
         head = _HEAD.match(raw)
@@ -131,7 +134,8 @@ def _parse(raw: bytes) -> Identity | None:
     return Identity(found[2].decode(), found[3].decode(), int(found[4]), found[5].decode())
 
 
-def _slot(identity: Identity) -> bytes:
+def slot_of(identity: Identity) -> bytes:
+    """Return the contents of a slot."""
     line = (
         f"alpenhorn identity 1 index={identity.index_id} medium={identity.medium}"
         f" generation={identity.generation} word={identity.word}"

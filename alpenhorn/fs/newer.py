@@ -17,7 +17,12 @@ def written_since(status: os.stat_result, since: float) -> bool:
 
 def modified_at(status: os.stat_result) -> str:
     """Return the modification time of a file as text (UTC)."""
-    seconds = int(status.st_mtime)
+    return time_text(status.st_mtime)
+
+
+def time_text(moment: float) -> str:
+    """Return a time in POSIX seconds as text (UTC)."""
+    seconds = int(moment)
     try:
         return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%d %H:%M:%S}"
     except (OverflowError, ValueError):  # the year is above 9999

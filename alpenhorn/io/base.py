@@ -369,9 +369,12 @@ class Remote(ABC):
 
     `witness`: a file, relative to the root, that exists on every storage of the class; "" for the root
     itself.  With one, a file on another host counts as missing only if the same session has seen the witness.
+
+    `objects`: its copies are no files of its host.
     """
 
     witness = ""
+    objects = False
 
     def __init__(self, node: NodeFact, settings: Mapping[str, Any]) -> None:
         self.node = node

@@ -61,6 +61,7 @@ class DeletionFact(NamedTuple):
     places: Mapping[int, CopyPlace] = {}
     pulled_by: str = ""
     batch: str = ""
+    md5sum: str | None = None
 
 
 class Evidence(NamedTuple):
@@ -86,6 +87,7 @@ class DeleteFile(NamedTuple):
     `keepers`: ids of the nodes whose copies were counted; they are looked at before the removal.  `spare`:
     number of them that may fail while enough copies remain.  `length`: the length that the keepers' copies
     must have; None: `size_b`, if set.  `since`: as in `CheckFile`.  `for_room`: its deletion must free its space.
+    `md5sum`: that of the file in the index, which keepers with a known sum must have.
     """
 
     copy_id: int
@@ -99,6 +101,7 @@ class DeleteFile(NamedTuple):
     length: int | None = None
     since: float = inf
     for_room: bool = False
+    md5sum: str | None = None
 
 
 class DeleteJob(NamedTuple):

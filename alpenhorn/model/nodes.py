@@ -1,5 +1,6 @@
 """Data of nodes, groups and media, and of the jobs that probe and mark nodes."""
 
+import json
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -24,6 +25,18 @@ class StorageKind(StrEnum):
 
     DIRECTORY = "directory"  # files below a directory
     OBJECTS = "objects"  # objects of a service, without paths on this host
+
+
+def remote_in(io_config: str | None) -> str:
+    """Return the setting `remote` of a node, where its objects are; "" for a node without objects."""
+    if not io_config or '"remote"' not in io_config:
+        return ""
+    try:
+        settings = json.loads(io_config)
+    except (ValueError, RecursionError):
+        return ""
+    found = settings.get("remote") if isinstance(settings, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 class NodeFact(NamedTuple):
@@ -61,6 +74,11 @@ class NodeFact(NamedTuple):
     site: str | None = None
     retired: bool = False
     releases: bool = False
+
+    @property
+    def place(self) -> tuple[str | None, str | None, str]:
+        """Its host, its root, and where its objects are."""
+        return self.host, self.root, remote_in(self.io_config)
 
     @property
     def keeps(self) -> bool:

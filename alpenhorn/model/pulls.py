@@ -23,6 +23,7 @@ class Method(StrEnum):
     TAR = "tar over ssh"
     BBCP = "bbcp"
     STREAMS = "ssh streams"
+    OBJECTS = "objects"
 
 
 class OtherSource(NamedTuple):

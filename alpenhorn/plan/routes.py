@@ -90,6 +90,11 @@ class Routes:
         except StorageError as error:
             return Refusal(Code.SOURCE_UNUSABLE(node=source.name, why=error))
         here = source.host == self.host
+        if any(self.local_method[node.id] is Method.OBJECTS for node in group.nodes):
+            if not here:
+                return Refusal(Code.OBJECTS_FROM_OTHER_HOST(node=source.name, host=source.host))
+            if remote.objects:
+                return Refusal(Code.OBJECTS_TO_OBJECTS())
         if not here:
             missing = remote.unreachable()
             if missing:
@@ -99,13 +104,13 @@ class Routes:
                 return self.troubles.silent[source.host]
             if source.id in self.troubles.unmounted:
                 return Refusal(self.troubles.unmounted[source.id], waits=True)
-        methods = {node.id: self._method(source, node, here) for node in group.nodes}
+        methods = {node.id: self._method(source, remote, node, here) for node in group.nodes}
         return Route(source, remote, group, methods)
 
-    def _method(self, source: NodeFact, node: NodeFact, here: bool) -> Method:
+    def _method(self, source: NodeFact, remote: Remote, node: NodeFact, here: bool) -> Method:
         if not here:
             return Method.BBCP if self.bbcp else Method.RSYNC_SSH
-        wanted = self.local_method[node.id]
+        wanted = Method.OBJECTS if remote.objects else self.local_method[node.id]
         # Hard links are one copy: an archived file could be damaged through the other name, and would count twice.
         if wanted is Method.COPY and not source.archive and not node.archive:
             return Method.LINK

@@ -23,7 +23,7 @@ from alpenhorn.scan.same_path import sharing
 
 COPIES = """
     SELECT c.id AS copy_id__id, c.file_id, c.node_id, a.name AS acq__name, f.name, f.size_b,
-           c.size_b AS space_b__size_b, c.has_file, c.wants_file
+           c.size_b AS space_b__size_b, c.has_file, c.wants_file, f.md5sum
     FROM archivefilecopy c
     LEFT JOIN archivefile f ON f.id = c.file_id
     LEFT JOIN archiveacq a ON a.id = f.acq_id
@@ -205,6 +205,7 @@ def read(
                 keepers.places if matching else {},
                 pulled_by.get(copy.file_id, ""),
                 batches.get(copy.file_id, ""),
+                copy.md5sum,
             )
         )
     return reading._replace(archive=keepers.archive, host=keepers.host, root=keepers.root)

@@ -19,13 +19,15 @@ class MethodTraits(NamedTuple):
     `function`: "module:name" of the function that transfers files to a stage in a worker (see
     `alpenhorn.workers.pull`).  `reason`: the text shown by `plan`.  `setting`: the value of a node's `method`
     setting that selects it for pulls from other nodes of the host; "" if it cannot be selected.  `network`:
-    the bytes come from another host.  `session`: starting it is slow, so that a job has many files.
+    the bytes come from another host.  `service`: they come from a service, or go to one.
+    `session`: starting it is slow, so that a job has many files.
     """
 
     function: str
     reason: Code
     setting: str = ""
     network: bool = False
+    service: bool = False
     session: bool = False
 
 
@@ -43,6 +45,9 @@ METHODS = {
     ),
     Method.BBCP: MethodTraits("alpenhorn.workers.fetching:by_bbcp", Code.BY_BBCP, network=True),
     Method.STREAMS: MethodTraits("alpenhorn.workers.streams:by_streams", Code.BY_STREAMS, network=True),
+    Method.OBJECTS: MethodTraits(
+        "alpenhorn.workers.objects.fetch:by_objects", Code.BY_OBJECTS, service=True, session=True
+    ),
 }
 
 BY_SETTING = {traits.setting: method for method, traits in METHODS.items() if traits.setting}

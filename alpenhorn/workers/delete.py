@@ -9,18 +9,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, cast
 
 from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
+from alpenhorn.extensions.registry import node_io
 from alpenhorn.fs.newer import modified_at, written_since
 from alpenhorn.fs.removal import DirectoryEntry, FileDiffers, Removal
 from alpenhorn.fs.trash import BatchWriter, NotTrashed
 from alpenhorn.io.base import DirectoryNode, TapeNode
 from alpenhorn.model.copies import HasFile
 from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult
+from alpenhorn.model.nodes import NodeFact, StorageKind
 from alpenhorn.model.tasks import Reporter, Verdict
 from alpenhorn.reasons import Code, Reason, Why
-from alpenhorn.workers.keepers import JobKeepers, KeeperDecision
+from alpenhorn.workers.keepers import JobKeepers, KeeperDecision, KeepersElsewhere
+
+if TYPE_CHECKING:
+    from alpenhorn.io.objects import ObjectNode
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +47,7 @@ class _Written(Exception):
         self.modified = modified
 
 
-class _Expired(Exception):
+class ClaimsExpired(Exception):
     """The claims are too old for further removals."""
 
 
@@ -65,12 +71,12 @@ def delete(
     try:
         with (
             node.removal() as removal,
-            _keepers(job, report, transfer.ssh, {} if silent is None else silent) as keepers,
+            keepers_of(job, report, transfer.ssh, {} if silent is None else silent) as keepers,
         ):
             trash = removal.trash(job.trash) if job.trash else None
             try:
                 error = _remove(job, node, removal, trash, keepers, report, results)
-            except _Expired:
+            except ClaimsExpired:
                 expired = True
             if not error:
                 _prune(node, removal, report)
@@ -80,15 +86,39 @@ def delete(
     return DeleteOutcome(tuple(results), error, expired)
 
 
-def _keepers(
+def keepers_of(
     job: DeleteJob, report: Reporter, ssh: Sequence[str], silent: dict[str, AlpenhornError]
 ) -> JobKeepers:
-    if not job.remote:
-        return JobKeepers(job.keepers)
-    # Imported here, because few archives look at other hosts.
-    from alpenhorn.workers.remote_keepers import RemoteKeepers
+    """Return the keepers of a job, by where they are."""
+    files: list[NodeFact] = []
+    objects: list[ObjectNode] = []
+    for fact in job.keepers:
+        node = _objects_of(fact)
+        if node is None:
+            files.append(fact)
+        else:
+            objects.append(node)
+    elsewhere: list[KeepersElsewhere] = []
+    if objects:
+        from alpenhorn.workers.objects.keepers import ObjectKeepers  # few archives have any
 
-    return JobKeepers(job.keepers, RemoteKeepers(job, ssh, report.stopping, silent))
+        elsewhere.append(ObjectKeepers(objects, job.files, report.stopping))
+    if job.remote:
+        from alpenhorn.workers.remote_keepers import RemoteKeepers  # few archives look at other hosts
+
+        elsewhere.append(RemoteKeepers(job, ssh, report.stopping, silent))
+    return JobKeepers(files, elsewhere)
+
+
+def _objects_of(fact: NodeFact) -> ObjectNode | None:
+    """Return the object of a node whose copies are objects; None for others, and for one with wrong settings."""
+    try:
+        node = node_io(fact)
+    except StorageError:
+        return None  # its keepers do not count, for that reason
+    if node.storage is not StorageKind.OBJECTS:
+        return None
+    return cast("ObjectNode", node)
 
 
 def _remove(
@@ -100,11 +130,11 @@ def _remove(
     report: Reporter,
     results: list[DeleteResult],
 ) -> Why:
-    """Fill `results`; return why the node cannot be used any more, or "".  Raises _Expired."""
+    """Fill `results`; return why the node cannot be used any more, or "".  Raises ClaimsExpired."""
     for file in job.files:
         if report.stopping():
             break
-        _check_age(job)
+        check_age(job)
         report.begin(file.path)
         try:
             to = None if file.for_room else trash
@@ -143,7 +173,7 @@ def _attempt(
         judgement = keepers.judge(file, entry)
         if judgement.kept:
             raise _Kept(judgement.kept)
-        _check_age(job)  # again: looking at keepers on slow storage takes time
+        check_age(job)  # again: looking at keepers on slow storage takes time
 
     result = _attempted(file, node, removal, trash, decide)
     return result._replace(wrong=judgement.wrong)
@@ -162,7 +192,7 @@ def _attempted(
         return DeleteResult(file, Verdict.MISSING)
     except FileDiffers as error:
         if modified := _modified(file, removal):
-            return _to_be_read(file, modified)
+            return to_be_read(file, modified)
         return DeleteResult(file, Verdict.CORRUPT, error=error.reason)
     except (UnsafePath, NotTrashed) as error:
         return DeleteResult(file, Verdict.FAILED, error=error.reason)
@@ -170,7 +200,7 @@ def _attempted(
         why = Code.REMOVAL_FAILED(path=repr(file.path), why=error.strerror or error)
         return _failed(file, removal, why)
     except _Written as written:
-        return _to_be_read(file, written.modified)
+        return to_be_read(file, written.modified)
     except _Kept as kept:
         return DeleteResult(file, Verdict.KEPT, error=kept.why)
     # The space is not freed while the file has another hard link.
@@ -191,18 +221,19 @@ def _modified(file: DeleteFile, removal: Removal) -> str:
     return modified_at(status) if written_since(status, file.since) else ""
 
 
-def _to_be_read(file: DeleteFile, modified: str) -> DeleteResult:
+def to_be_read(file: DeleteFile, modified: str) -> DeleteResult:
     """Return the result for a file that its owner may have changed: a check must read it first."""
     why = Code.RELEASED_COPY_WRITTEN(modified=modified)
     return DeleteResult(file._replace(has_file=HasFile.MAYBE), Verdict.FAILED, error=why)
 
 
-def _check_age(job: DeleteJob) -> None:
-    """Raise _Expired by CLOCK_BOOTTIME, which nobody sets, and which also runs while the host sleeps or the
-    worker is stopped.
+def check_age(job: DeleteJob) -> None:
+    """Raise ClaimsExpired for claims that are too old.
+
+    By CLOCK_BOOTTIME, which nobody sets, and which also runs while the host sleeps or the worker is stopped.
     """
     if job.expires is not None and time.clock_gettime(time.CLOCK_BOOTTIME) >= job.expires:
-        raise _Expired
+        raise ClaimsExpired
 
 
 def _durable(results: list[DeleteResult], removal: Removal, trash: BatchWriter | None) -> list[DeleteResult]:

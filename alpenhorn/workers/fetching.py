@@ -12,7 +12,7 @@ from contextlib import suppress
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs.hashing import Digests, digests_of
 from alpenhorn.fs.paths import TreeOpener, open_below
-from alpenhorn.io.base import MARKER_BYTES, marked_name
+from alpenhorn.io.base import MARKER_BYTES, DirectoryNode, marked_name
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.model.pulls import Method, PullFile
 from alpenhorn.model.tasks import Blame
@@ -93,7 +93,7 @@ def _sessions(
             with TreeOpener(work.stage.fd) as below:
                 for file in files:
                     try:
-                        here = right.get(file.path) or _verify(work, below, file, file.path)
+                        here = right.get(file.path) or verify_part(work, below, file, file.path)
                     except TransferFailed as error:
                         work.discard(file.path)
                         if doubtful:
@@ -178,7 +178,7 @@ def _session(
             work.report.begin(path)
             # Verify during the transfer; failures are dealt with afterwards.
             with suppress(KeyError, TransferFailed):
-                if (found := _verify(work, below, wanted[path], path)) is not None:
+                if (found := verify_part(work, below, wanted[path], path)) is not None:
                     right[path] = found
 
         try:
@@ -256,7 +256,7 @@ def _bbcp(work: PullState, argv: Sequence[str], file: PullFile, name: str) -> No
         error = bbcp.fetch(argv, work.job.source.host, _until(work, timer))
         if error is None:
             with TreeOpener(work.stage.fd) as below:
-                found = _verify(work, below, file, name)
+                found = verify_part(work, below, file, name)
                 if found is None:
                     error = TransferFailed(Blame.UNKNOWN, Code.BBCP_BROUGHT_NOTHING())
     except TransferFailed as wrong:
@@ -300,7 +300,7 @@ def ask_for_witness(work: PullState) -> None:
         raise Stopped("the run was asked to stop")
 
 
-def _verify(work: PullState, below: TreeOpener, file: PullFile, name: str) -> Digests | None:
+def verify_part(work: PullState, below: TreeOpener, file: PullFile, name: str) -> Digests | None:
     """Verify the file at `name` in the stage and return its sums; return None if there is no such file.
 
     Raises TransferFailed if it differs from the index or cannot be read.
@@ -324,7 +324,7 @@ def _verify(work: PullState, below: TreeOpener, file: PullFile, name: str) -> Di
         raise destination_failed(error) from None
     finally:
         os.close(fd)
-    if not METHODS[work.job.method].network:
+    if isinstance(work.source, DirectoryNode):
         raise _whose_fault(work, file, found.md5)
     if length != file.size_b:
         raise wrong_length(length, file.size_b)

@@ -1,14 +1,14 @@
 """Look at the keepers of a copy, the copies that allow its deletion, just before the deletion.
 
 The index may be outdated: keepers may have been removed, replaced or truncated.  Keepers on other hosts:
-`alpenhorn.workers.remote_keepers`.
+`alpenhorn.workers.remote_keepers`; keepers that are objects: `alpenhorn.workers.objects.keepers`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.extensions.registry import directory_io
@@ -18,8 +18,20 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code, Reason, Why
 from alpenhorn.workers.uncounted import Inode, KeeperUncounted, WrongKeeper
 
-if TYPE_CHECKING:
-    from alpenhorn.workers.remote_keepers import RemoteKeepers
+
+class KeepersElsewhere(Protocol):
+    """Keepers that are not files of this host."""
+
+    def __contains__(self, node_id: int) -> bool: ...
+
+    def name(self, node_id: int) -> str: ...
+
+    def inode(self, node_id: int, file: DeleteFile, size_b: int | None) -> Inode:
+        """Return what tells a keeper from others; `size_b`: the length that it must have, None for any.
+
+        Raises KeeperUncounted, WrongKeeper, Stopped.
+        """
+        ...
 
 
 class KeeperDecision(NamedTuple):
@@ -32,13 +44,13 @@ class KeeperDecision(NamedTuple):
 class JobKeepers:
     """The keepers of a job's files, a context manager.  Opens the roots of the nodes when first needed.
 
-    The marker is read then, and again when a copy looks wrong.  `remote`: the keepers on other hosts; None if
-    there are none.
+    The marker is read then, and again when a copy looks wrong.  `elsewhere`: the keepers that are not files of this
+    host.
     """
 
-    def __init__(self, nodes: Sequence[NodeFact], remote: RemoteKeepers | None = None) -> None:
+    def __init__(self, nodes: Sequence[NodeFact], elsewhere: Sequence[KeepersElsewhere] = ()) -> None:
         self._nodes = {node.id: node for node in nodes}
-        self._remote = remote
+        self._elsewhere = elsewhere
         self._roots: dict[int, OpenRoot] = {}
         self._absent: dict[int, str] = {}
 
@@ -51,8 +63,8 @@ class JobKeepers:
         while self._roots:
             self._roots.popitem()[1].close()
 
-    def judge(self, file: DeleteFile, target: DirectoryEntry) -> KeeperDecision:
-        """Decide whether the file `target` may be removed.
+    def judge(self, file: DeleteFile, target: DirectoryEntry | None) -> KeeperDecision:
+        """Decide whether the file `target` may be removed; None for an object, which is no file.
 
         Keepers that are hard links of one file count once.  A keeper that is a hard link of `target` counts,
         unless it is the same name, since its bytes stay.  Raises Stopped if the run is asked to stop while
@@ -81,17 +93,19 @@ class JobKeepers:
         return KeeperDecision(kept, tuple(wrong))
 
     def _name(self, node_id: int) -> str:
-        if self._remote is not None and node_id in self._remote:
-            return self._remote.name(node_id)
+        for keepers in self._elsewhere:
+            if node_id in keepers:
+                return keepers.name(node_id)
         return self._nodes[node_id].name if node_id in self._nodes else f"node {node_id}"
 
-    def _look(self, node_id: int, file: DeleteFile, target: DirectoryEntry) -> Inode:
+    def _look(self, node_id: int, file: DeleteFile, target: DirectoryEntry | None) -> Inode:
         """Return the inode of a keeper.  Raises KeeperUncounted, WrongKeeper, Stopped."""
         size_b = file.size_b if file.length is None else file.length
-        if self._remote is not None and node_id in self._remote:
-            return self._remote.inode(node_id, file, size_b)
+        for keepers in self._elsewhere:
+            if node_id in keepers:
+                return keepers.inode(node_id, file, size_b)
         entry = self._entry(node_id, file.path, size_b)
-        if entry.is_same_name(target):
+        if target is not None and entry.is_same_name(target):
             raise KeeperUncounted("copy is the same file as the one to delete")
         return "", *entry.inode
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.fs import identity
@@ -18,6 +19,17 @@ HEAD_B = 128  # longer than the first line of a manifest
 
 def probe(job: ProbeJob, node: DirectoryNode) -> ProbeOutcome:
     """Look whether the node is there; unusable storage is a result, not an exception."""
+
+    def found() -> ProbeOutcome:
+        return _with_trash(
+            node, with_space(node)._replace(manifest=_manifest(node), identity=identity.read(node.root))
+        )
+
+    return probed(job, node, found)
+
+
+def probed(job: ProbeJob, node: Node, found: Callable[[], ProbeOutcome]) -> ProbeOutcome:
+    """Check the marker of a node of any kind, and return what `found` returns if it is right."""
     try:
         try:
             node.check()
@@ -27,11 +39,10 @@ def probe(job: ProbeJob, node: DirectoryNode) -> ProbeOutcome:
                 return ProbeOutcome(job.node.id, uninitialised=True, error=error.reason)
             if owner == job.node.name:
                 return ProbeOutcome(job.node.id, error=error.reason)
-            return _with_space(node)._replace(owner=owner, error=error.reason)
+            return with_space(node)._replace(owner=owner, error=error.reason)
         if job.tidy:
             node.tidy()
-        found = _with_space(node)._replace(manifest=_manifest(node), identity=identity.read(node.root))
-        return _with_trash(node, found)
+        return found()
     except StorageError as error:
         return ProbeOutcome(job.node.id, error=error.reason)
     except PermissionError as error:
@@ -42,7 +53,8 @@ def probe(job: ProbeJob, node: DirectoryNode) -> ProbeOutcome:
         return ProbeOutcome(job.node.id, error=Code.ROOT_UNREADABLE(root=job.node.root, why=error.strerror))
 
 
-def _with_space(node: DirectoryNode) -> ProbeOutcome:
+def with_space(node: Node) -> ProbeOutcome:
+    """Return an outcome with the free space of a node, and the place of its root."""
     place = _place(node.root)
     try:
         return ProbeOutcome(node.node.id, node.free_bytes(), place=place, free_files=node.free_files())

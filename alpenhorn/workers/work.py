@@ -98,7 +98,7 @@ class PullState:
         self.limiter = RateLimiter(job.rate, self.stopping) if job.rate else None
         self.ranges_b = 0
         self.hashed: HashedPart | None = None
-        self._deadline = deadline
+        self.deadline = deadline
         self._part_b = length_below(stage.fd) if source is None and stage.keeps_parts else 0
         self._pulled = False
         self._files = 0
@@ -115,7 +115,7 @@ class PullState:
 
     def timer(self) -> SessionTimer:
         """Return the time limits of a session with another host."""
-        limit = self._deadline
+        limit = self.deadline
         end = None if limit is None else self._started + session_seconds(limit)
         return SessionTimer(
             self.job.source.host,

@@ -17,7 +17,19 @@ from tests.plan.facts import node as node_fact
 REQUIRED, NONE = "required", "none"
 GROUP = GroupFact(20, "g", None, None)
 WRONG: list[Any] = []  # what no setting may be
-GIVEN: dict[str, Any] = {"quota_id": "science", "quota_type": "group", "headroom": 1000}
+GIVEN: dict[str, Any] = {
+    "quota_id": "science",
+    "quota_type": "group",
+    "headroom": 1000,
+    "remote": "store:place",
+}
+OTHER = {
+    "method": "rsync",
+    "lfs": "my-lfs",
+    "rclone": "my-rclone",
+    "verify": "read",
+    "space": "about",
+}
 OUT_OF_DATE = {"quota_group"}
 
 
@@ -162,7 +174,7 @@ def test_the_documented_default_applies_without_the_setting(name: str, part: str
         return
     assert seen(given) == seen(left_out)
     # Another value makes a difference that is seen.
-    other = {"auto": "rsync", "lfs": "my-lfs"}.get(row.default.strip("`")) or row.value + 1
+    other = OTHER.get(row.setting) or row.value + 1
     changed = use(name, part, {**GIVEN, row.setting: other})
     assert changed is not None and seen(changed) != seen(left_out)
 

@@ -88,8 +88,9 @@ def test_a_fact_holds_all_that_decides_a_deletion(rows: Rows, run: Run) -> None:
         other_ids=(rows.node["one"], rows.node["one_too"]),
         released_ids=(rows.node["two"],),
         since=posix(WHEN),
+        md5sum=fact.md5sum,
     )
-    assert fact.attempt is not None
+    assert fact.md5sum and fact.attempt is not None
     assert (fact.attempt.tries, fact.attempt.error) == (1, "read-only")
 
 

@@ -1,0 +1,1 @@
+"""How a worker does each kind of job on a node whose copies are objects."""

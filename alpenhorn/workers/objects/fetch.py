@@ -1,0 +1,75 @@
+"""Fetch objects into the stage of a directory, where they are verified as files of any other source."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from alpenhorn.errors import StorageError
+from alpenhorn.fs.paths import TreeOpener
+from alpenhorn.io.objects import ObjectNode
+from alpenhorn.model.pulls import Method, PullFile
+from alpenhorn.model.tasks import Blame
+from alpenhorn.reasons import Code
+from alpenhorn.transfer.blame import TransferFailed, wrong_length
+from alpenhorn.workers.fetching import verify_part
+from alpenhorn.workers.objects.batches import Efforts, batches
+from alpenhorn.workers.work import ArrivedFile, PullState
+
+
+def by_objects(work: PullState, files: Sequence[PullFile]) -> None:
+    """Fetch files from a node of this host with objects.  As any transfer function (`alpenhorn.workers.pull`)."""
+    source = work.source
+    assert isinstance(source, ObjectNode)
+    efforts = Efforts(work.deadline, work.stopping, work.job.rate)
+    for some in batches(source, files):
+        work.check_stopping()
+        work.report.begin(some[0].path)
+        try:
+            _fetch(work, source, some, efforts)
+        except StorageError as error:
+            why = Code.SOURCE_NODE_UNUSABLE_HERE(node=source.node.name, why=error)
+            raise TransferFailed(Blame.UNKNOWN, why) from None
+
+
+def _fetch(work: PullState, source: ObjectNode, files: Sequence[PullFile], efforts: Efforts) -> None:
+    started = time.time()
+    named = [file for file in files if not source.refuses(file.path)]
+    seen = source.look([file.path for file in named], efforts.next())
+    wanted = []
+    for file in files:
+        if why := source.refuses(file.path):
+            work.fail(file, TransferFailed(Blame.UNKNOWN, why), started)
+        elif file.path not in seen:
+            why = Code.SOURCE_MISSING(why="no such object")
+            work.fail(file, TransferFailed(Blame.SOURCE, why), started)
+        elif seen[file.path].size_b != file.size_b:
+            work.fail(file, wrong_length(seen[file.path].size_b, file.size_b), started)
+        else:
+            wanted.append(file)
+    if not wanted:
+        return
+    for file in wanted:
+        # A part that a killed run has left is not continued, and must not look like what arrives now.
+        work.discard(file.path)
+    missed = source.fetch([file.path for file in wanted], work.stage.path, efforts.next())
+    with TreeOpener(work.stage.fd) as below:
+        for file in wanted:
+            error = None
+            if file.path in missed:
+                error = TransferFailed(Blame.UNKNOWN, missed[file.path] or Code.SOURCE_NOT_THERE())
+            else:
+                try:
+                    found = verify_part(work, below, file, file.path)
+                except TransferFailed as wrong:
+                    error = wrong
+                else:
+                    if found is None:
+                        error = TransferFailed(Blame.UNKNOWN, Code.SOURCE_NOT_THERE())
+            if error is not None:
+                work.discard(file.path)
+                work.fail(file, error, started)
+                continue
+            assert found is not None
+            work.report_bytes(file.size_b)
+            work.arrived.append(ArrivedFile(file, file.path, started, Method.OBJECTS, found.sha256))
