@@ -6,13 +6,15 @@ are in `alpenhorn/workers/objects/`.
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from alpenhorn.errors import StorageError
 from alpenhorn.fs import identity
-from alpenhorn.io.base import Node, marked_name
+from alpenhorn.fs.placing import PRIVATE
+from alpenhorn.io.base import PROBE_SECONDS, Node, marked_name
 from alpenhorn.io.default import DefaultNode
 from alpenhorn.model.nodes import MARKER, Identity, StorageKind
 from alpenhorn.model.pulls import Method
@@ -20,6 +22,11 @@ from alpenhorn.reasons import Code, Why
 
 # Of an identity, as in the file of a directory (`alpenhorn.fs.identity`).
 SLOTS = (f"{identity.PATH}.0", f"{identity.PATH}.1")
+
+
+def witness_of(name: str) -> str:
+    """Return the name of the witness of a node, for any name of a node."""
+    return f"{PRIVATE}/node.{hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()}"
 
 
 class SeenObject(NamedTuple):
@@ -77,7 +84,7 @@ class ObjectNode(Node):
     def look(self, paths: Sequence[str], effort: Effort) -> dict[str, SeenObject]:
         """Return the objects at those paths; one that is not returned does not exist.
 
-        Raises StorageError unless the same session has seen the marker of this node.
+        Raises StorageError unless the same session has seen the witness of this node.
         """
 
     @abstractmethod
@@ -134,10 +141,21 @@ class ObjectNode(Node):
                 Code.REMOTE_OF_OTHER_NODE(remote=self.remote, other=repr(found), node=self.node.name)
             )
 
+    @property
+    def witness(self) -> str:
+        """The object that only the storage of this node has, so that a look recognises it without reading.
+
+        The markers of two nodes may have the same length.
+        """
+        return witness_of(self.node.name)
+
     def marked(self) -> str | None:
-        """Return the node's name in the marker among the objects; None without one."""
-        content = self.get((MARKER,)).get(MARKER)
-        return None if content is None else marked_name(content)
+        """Return the node's name in the marker among the objects; None without one, or without its witness."""
+        found = self.get((MARKER, self.witness))
+        if MARKER not in found:
+            return None
+        name = marked_name(found[MARKER])
+        return None if name == self.node.name and self.witness not in found else name
 
     def unmarked(self) -> StorageError:
         """Return the error for objects without a marker."""
@@ -158,7 +176,11 @@ class ObjectNode(Node):
             )
         self._directory().initialise(formerly)
         if found != self.node.name:
-            self.put(MARKER, f"{self.node.name}\n".encode())
+            content = f"{self.node.name}\n".encode()
+            self.put(self.witness, content)
+            self.put(MARKER, content)
+        if found is not None and found == formerly:
+            self.remove((witness_of(formerly),), Effort(lambda: False, PROBE_SECONDS))
         self.check()
 
     def tidy(self) -> None:

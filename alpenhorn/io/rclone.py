@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from alpenhorn.fs.placing import PRIVATE
 from alpenhorn.io.base import PROBE_SECONDS, StorageClass, wrong_setting
 from alpenhorn.io.default import DefaultRemote
 from alpenhorn.io.objects import Effort, ObjectNode, SeenObject
-from alpenhorn.model.nodes import MARKER, NodeFact
+from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code, Why
 from alpenhorn.transfer import rclone
 from alpenhorn.transfer.rclone import Answer, Program
@@ -121,17 +120,13 @@ class RcloneNode(ObjectNode):
         argv = self._program.command(
             "lsjson", self._at(), "--recursive", "--no-mimetype", *hashes, files=True
         )
-        answer = self._call(argv, [MARKER, *paths], effort)
+        answer = self._call(argv, [self.witness, *paths], effort)
         if answer.status in rclone.NOT_FOUND:
             raise self.unmarked()
         if answer.status:
             raise self._failed(answer)
         found = _objects(answer.output, self.remote)
-        content = f"{self.node.name}\n".encode()
-        marker = found.pop(MARKER, None)
-        if marker is None or marker.size_b != len(content):
-            raise self.unmarked()
-        if marker.md5sum and marker.md5sum != hashlib.md5(content, usedforsecurity=False).hexdigest():
+        if found.pop(self.witness, None) is None:
             raise self.unmarked()
         if self._reads:
             return {path: seen._replace(md5sum="") for path, seen in found.items()}
@@ -262,7 +257,8 @@ class RcloneNode(ObjectNode):
 
     def _purge(self, name: str) -> None:
         """Remove what is left of uploads; the next run removes what cannot be removed now."""
-        self._own(self._program.command("purge", self._at(name)))
+        with suppress(StorageError):
+            self._own(self._program.command("purge", self._at(name)))
 
     def _failed(self, answer: Answer) -> StorageError:
         return StorageError(Code.REMOTE_UNUSABLE(remote=self.remote, node=self.node.name, why=answer.why()))

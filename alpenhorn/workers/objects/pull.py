@@ -131,7 +131,8 @@ class _Pulling:
             raise Stopped("the run was asked to stop")
         try:
             self._sha256[file] = self._hash(open_file, file)
-        except TransferFailed:
+        except TransferFailed as failure:
+            error = failure
             try:
                 source.check()
             except (StorageError, OSError) as gone:
