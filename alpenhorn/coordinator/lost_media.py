@@ -7,14 +7,20 @@ from datetime import timedelta
 from shlex import quote
 from typing import NamedTuple
 
+from alpenhorn.config import Transfer
+from alpenhorn.coordinator.nodes import probe
 from alpenhorn.coordinator.roots import in_workers, look
 from alpenhorn.errors import Refused, StorageError
+from alpenhorn.extensions.registry import node_io
 from alpenhorn.fs import identity
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import known_moment
-from alpenhorn.model.nodes import Identity, NodeFact
+from alpenhorn.model.nodes import Identity, NodeFact, StorageKind, remote_in
+from alpenhorn.reasons import Code, code_of
 from alpenhorn.scan import media
 from alpenhorn.scan.former_names import former_names
+from alpenhorn.workers.pool import Pool
+from alpenhorn.workers.worker import Worker
 
 # A host without a run for so long is taken for dead.  Of one with runs, these record what is not there.
 SILENT = timedelta(days=1)
@@ -42,10 +48,11 @@ def refuse_if_there(index: Index, node: NodeFact, host: str, before_fork: Callab
     if node.host is None or not node.root:
         return
     if node.host == host:
-        seen = at_root(node.root, before_fork)
+        seen = _at_node(node, before_fork)
         if seen is not None and is_medium_of(index, node, seen):
+            where = remote_in(node.io_config) or node.root
             raise Refused(
-                f"node {node.name}: its medium is there: {node.root}; nothing was changed; to take it out of use:"
+                f"node {node.name}: its medium is there: {where}; nothing was changed; to take it out of use:"
                 f" alpenhorn node retire {quote(node.name)} --into GROUP; to compare it with the index: alpenhorn"
                 f" reconcile --node {quote(node.name)}"
             )
@@ -60,6 +67,23 @@ def refuse_if_there(index: Index, node: NodeFact, host: str, before_fork: Callab
         f"node {node.name}: host {node.host} has had runs within a day, and none has found the medium missing; nothing"
         f" was changed; run this command on host {node.host}"
     )
+
+
+def _at_node(node: NodeFact, before_fork: Callable[[], None]) -> MediumAtRoot | None:
+    """Look at the medium of a node of this host in a worker; None if it does not answer, or the settings are wrong."""
+    try:
+        io = node_io(node)
+    except StorageError:
+        return None
+    if io.storage is StorageKind.DIRECTORY:
+        return at_root(io.root, before_fork)
+    with Pool(1, Worker(Transfer()), before_fork=before_fork) as pool:
+        found = probe(pool, {node.id: io}, [node], tidy=False)[node.id]
+    if not found.error:
+        return MediumAtRoot(True, node.name, found.identity)
+    if code_of(found.error) in (Code.IDENTITY_DAMAGED, Code.IDENTITY_TOO_NEW):
+        return MediumAtRoot(True, node.name, None, unread=True)
+    return MediumAtRoot(True, found.owner, None) if found.owner or found.uninitialised else None
 
 
 def at_root(root: str, before_fork: Callable[[], None]) -> MediumAtRoot | None:

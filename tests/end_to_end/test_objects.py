@@ -131,6 +131,8 @@ def test_commands_know_what_such_a_node_cannot_do(archive: Archive, service: Ser
     assert made.status == 0, made
     archive.synced()
     kept, lost = store(archive, service, "kept", "lost")
+    there = archive.run("node", "retire", "store", "--lost")
+    assert there.status != 0 and f"its medium is there: {service.settings()['remote']}" in there.err, there
     doctor = archive.run("doctor")
     assert "node store: " in doctor.out and "FAIL" not in doctor.out, doctor
     service.at("acq/lost").unlink()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import Method
 from alpenhorn.plan.pulls import Choice
 from alpenhorn.plan.routes import LEAST_STREAMED
@@ -14,6 +15,7 @@ from alpenhorn.plan.sources import Troubles
 from tests.plan.facts import (
     DESTINATION,
     GROUP_TO,
+    HERE,
     MD5,
     NOW,
     SIBLING,
@@ -431,3 +433,27 @@ def test_a_full_node_does_not_keep_a_file_from_being_brought_by_the_next_request
     assert plan.decide(fact(2, file_id=7), NOW).choice is Choice.SKIP
     plan.finished(GROUP_TO, first.fact.file_id, DESTINATION, 100, None)
     assert plan.decide(fact(3, file_id=7), NOW).choice is Choice.PULL
+
+
+CLOUD = {"io_class": "Rclone", "io_config": '{"remote": "s3:bucket"}'}
+
+
+@pytest.mark.parametrize(
+    ("from_", "to", "why"),
+    [
+        (source(host=HERE, **CLOUD), node(), ""),
+        (source(host=HERE), node(**CLOUD), ""),
+        (source(host="elsewhere"), node(**CLOUD), "only filled from nodes of its own host"),
+        (source(host="elsewhere", **CLOUD), node(), "fetched on host elsewhere only"),
+        (source(host=HERE, **CLOUD), node(**CLOUD), "both nodes keep objects"),
+    ],
+)
+def test_objects_come_from_and_go_to_directories_of_their_host(
+    from_: NodeFact, to: NodeFact, why: str
+) -> None:
+    method = Method.OBJECTS if to.io_class else Method.COPY
+    decision = planner(from_, to, method=method).decide(fact(), NOW)
+    assert why in decision.why
+    assert decision.choice is (Choice.SKIP if why else Choice.PULL)
+    if not why:
+        assert decision.method is Method.OBJECTS
