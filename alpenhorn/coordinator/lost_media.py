@@ -15,7 +15,7 @@ from alpenhorn.extensions.registry import node_io
 from alpenhorn.fs import identity
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import known_moment
-from alpenhorn.model.nodes import Identity, NodeFact, StorageKind, remote_in
+from alpenhorn.model.nodes import Identity, NodeFact, StorageKind
 from alpenhorn.reasons import Code, code_of
 from alpenhorn.scan import media
 from alpenhorn.scan.former_names import former_names
@@ -50,9 +50,8 @@ def refuse_if_there(index: Index, node: NodeFact, host: str, before_fork: Callab
     if node.host == host:
         seen = _at_node(node, before_fork)
         if seen is not None and is_medium_of(index, node, seen):
-            where = remote_in(node.io_config) or node.root
             raise Refused(
-                f"node {node.name}: its medium is there: {where}; nothing was changed; to take it out of use:"
+                f"node {node.name}: its medium is there: {node.where}; nothing was changed; to take it out of use:"
                 f" alpenhorn node retire {quote(node.name)} --into GROUP; to compare it with the index: alpenhorn"
                 f" reconcile --node {quote(node.name)}"
             )

@@ -107,11 +107,11 @@ def _is_known(known: scan.KnownMedia, node_id: int) -> bool:
 
 def foreign_medium(node: NodeFact, standing: Standing, identity: Identity, known: scan.KnownMedia) -> Reason:
     """Return the reason for rejecting a medium of another index or node."""
-    file = f"{node.root}/{PATH}"
+    file = f"{node.where}/{PATH}"
     if standing is Standing.CLONE:
         other = known.others(node.id)[identity.medium]
-        return Code.MEDIUM_OF_OTHER_NODE(root=node.root, other=other, file=file)
-    return Code.MEDIUM_OF_OTHER_INDEX(root=node.root, file=file)
+        return Code.MEDIUM_OF_OTHER_NODE(root=node.where, other=other, file=file)
+    return Code.MEDIUM_OF_OTHER_INDEX(root=node.where, file=file)
 
 
 def settle(
@@ -311,7 +311,7 @@ class Media:
         assert self.context is not None
         self.context.node_gone(
             node.id,
-            Code.IDENTITY_UNWRITABLE(file=f"{node.root}/{PATH}", why=error),
+            Code.IDENTITY_UNWRITABLE(file=f"{node.where}/{PATH}", why=error),
         )
 
     def task_withdrawn(self, task: Task) -> None:

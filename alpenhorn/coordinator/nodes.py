@@ -154,7 +154,7 @@ def _answer(done: Done) -> ProbeOutcome:
         outcome: ProbeOutcome = done.outcome
         return outcome
     if done.fate in (Fate.TIMED_OUT, Fate.ABANDONED):
-        root = done.task.job.node.root
+        root = done.task.job.node.where
         return ProbeOutcome(
             done.task.node_id,
             error=Code.ROOT_DID_NOT_ANSWER(root=root, seconds=done.task.deadline),

@@ -29,7 +29,7 @@ from alpenhorn.model.nodes import GIB, MARKER, NodeFact, ProbeJob, ProbeOutcome
 from alpenhorn.model.tasks import Done, Fate, Reporter, Task, TaskKind
 from alpenhorn.plan.inodes import SPARE
 from alpenhorn.plan.roots import Root, overlaps
-from alpenhorn.reasons import Code, headed
+from alpenhorn.reasons import Code, code_of, headed
 from alpenhorn.scan.media import KnownMedia
 from alpenhorn.scan.topology import Topology
 from alpenhorn.workers.pool import Pool
@@ -160,7 +160,7 @@ def _node(node: NodeFact, done: Done, marks: Marks, media: KnownMedia) -> Iterat
     if done.fate in (Fate.TIMED_OUT, Fate.ABANDONED):
         yield Finding(
             Level.FAIL,
-            Code.NODE_DID_NOT_ANSWER(node=node.name, root=node.root, seconds=done.task.deadline),
+            Code.NODE_DID_NOT_ANSWER(node=node.name, root=node.where, seconds=done.task.deadline),
             f"check its disk or file server; until it is back: alpenhorn node deactivate {quote(node.name)}",
         )
         return
@@ -174,6 +174,9 @@ def _node(node: NodeFact, done: Done, marks: Marks, media: KnownMedia) -> Iterat
     if any(danger.refused for danger in seen.dangers):
         return
     initialised_next = node.id in marks.initialised_next
+    if code_of(seen.probe.error) is Code.REMOTE_NOT_MARKED and not initialised_next:
+        yield Finding(Level.FAIL, seen.probe.error)
+        return
     if seen.probe.uninitialised:
         yield _unmarked(node, initialised_next, media.knows(node.id))
         return
@@ -202,7 +205,9 @@ def _node(node: NodeFact, done: Done, marks: Marks, media: KnownMedia) -> Iterat
     else:
         yield Finding(
             Level.PASS,
-            f"node {node.name}: {node.root} is mounted, writable and lockable, and has {free} free",
+            f"node {node.name}: {node.root} is mounted, writable and lockable, and has {free} free"
+            if node.where == node.root
+            else f"node {node.name}: {node.where} answers, and {node.root} is writable and lockable",
         )
     if seen.probe.warning:
         yield Finding(Level.WARN, seen.probe.warning)
@@ -221,7 +226,7 @@ def _unmarked(node: NodeFact, initialised_next: bool, known: bool) -> Finding:
     if initialised_next:
         return Finding(
             Level.WARN,
-            Code.ROOT_NOT_MARKED_YET(node=node.name, root=node.root),
+            Code.ROOT_NOT_MARKED_YET(node=node.name, root=node.where),
             "alpenhorn sync",
         )
     if known:

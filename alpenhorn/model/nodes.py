@@ -81,6 +81,11 @@ class NodeFact(NamedTuple):
         return self.host, self.root, remote_in(self.io_config)
 
     @property
+    def where(self) -> str | None:
+        """Where its files are, for messages: its root, or the place of its objects."""
+        return remote_in(self.io_config) or self.root
+
+    @property
     def keeps(self) -> bool:
         """Whether good copies on it may count for the deletion of others."""
         return self.active and self.archive and not self.retired

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from alpenhorn.reasons import Code
-from tests.fixtures.archive import Archive
+from tests.fixtures.archive import Archive, wait_for
 from tests.fixtures.rclone import Service, serving
 
 pytestmark = pytest.mark.one_engine
@@ -157,9 +158,30 @@ def test_an_edited_remote_is_another_place(archive: Archive, service: Service) -
     (file,) = store(archive, service, "file")
     io_config = service.io_config("bucket/elsewhere")
     archive.do("UPDATE storagenode SET io_config = ? WHERE name = 'store'", io_config)
+    doctor = archive.run("doctor")
+    assert "bucket/elsewhere has no object ALPENHORN_NODE" in doctor.out and doctor.status != 0
     result = archive.sync()
     assert result.status == 0 and "bucket/elsewhere has no object ALPENHORN_NODE" in result.err
     assert archive.copy(file, "store") == "YY"
     assert archive.one(
         "SELECT wrong FROM sync_medium m JOIN storagenode n ON n.id = m.node_id WHERE n.name = 'store'"
     )
+
+
+def test_a_run_that_is_killed_while_it_stores_a_file_is_continued(archive: Archive, service: Service) -> None:
+    archive.node("disk", archive=1)
+    objects(archive, service)
+    content = os.urandom(2**20)
+    file = archive.file("acq/big", content, "disk")
+    request = archive.request(file, "disk", "store")
+    archive.configure(transfer={"bwlimit": 200_000})
+    run = archive.start("sync")
+    incoming = service.at(".alpenhorn/incoming")
+    wait_for(lambda: [*incoming.rglob("big*")], "a part on the service")
+    run.kill()
+    run.wait_until_nothing_is_left()
+    assert archive.copy(file, "store") is None and not service.objects()
+    archive.configure()
+    archive.sync()
+    assert archive.state(request) == "done" and service.at("acq/big").read_bytes() == content
+    assert not [*incoming.iterdir()]
