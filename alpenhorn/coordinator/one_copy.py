@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Refused
 from alpenhorn.extensions.registry import directory_io, node_io
 from alpenhorn.fs.hashing import digests_of
-from alpenhorn.io.base import DirectoryNode, TapeNode
+from alpenhorn.io.base import DirectoryNode, Node, TapeNode
+from alpenhorn.io.objects import Effort, ObjectNode
 from alpenhorn.model.checks import CheckFile, CheckJob
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Fate, Reporter, Task, TaskKind
 from alpenhorn.plan.limits import Limits
 from alpenhorn.workers.pool import Pool
 from alpenhorn.workers.tape import out_of_reach, why_unread
+
+N = TypeVar("N", bound=Node)
 
 
 class ReadCopy(NamedTuple):
@@ -82,18 +85,24 @@ def _work(task: Task, report: Reporter) -> ReadCopy:
         finally:
             os.close(fd)
 
-    return _answer(task, use)
+    return _answer(task, lambda node: directory_io(node, "reading a copy"), use)
 
 
 def _look(task: Task, report: Reporter) -> ReadCopy:
-    return _answer(task, lambda node, path: ReadCopy(there=node.exists(path)))
+    def use(node: Node, path: str) -> ReadCopy:
+        if isinstance(node, DirectoryNode):
+            return ReadCopy(there=node.exists(path))
+        assert isinstance(node, ObjectNode)
+        return ReadCopy(there=path in node.look((path,), Effort(report.stopping, node.probe_seconds)))
+
+    return _answer(task, node_io, use)
 
 
-def _answer(task: Task, use: Callable[[DirectoryNode, str], ReadCopy]) -> ReadCopy:
+def _answer(task: Task, make: Callable[[NodeFact], N], use: Callable[[N, str], ReadCopy]) -> ReadCopy:
     assert isinstance(task.job, CheckJob)
     (file,) = task.job.files
     try:
-        node = directory_io(task.job.node, "reading a copy")
+        node = make(task.job.node)
         node.check()
         return use(node, file.path)
     except AlpenhornError as error:

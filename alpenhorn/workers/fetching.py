@@ -12,7 +12,7 @@ from contextlib import suppress
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs.hashing import Digests, digests_of
 from alpenhorn.fs.paths import TreeOpener, open_below
-from alpenhorn.io.base import MARKER_BYTES, DirectoryNode, marked_name
+from alpenhorn.io.base import MARKER_BYTES, marked_name
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.model.pulls import Method, PullFile
 from alpenhorn.model.tasks import Blame
@@ -324,7 +324,8 @@ def verify_part(work: PullState, below: TreeOpener, file: PullFile, name: str) -
         raise destination_failed(error) from None
     finally:
         os.close(fd)
-    if isinstance(work.source, DirectoryNode):
+    method = METHODS[work.job.method]
+    if not (method.network or method.service):
         raise _whose_fault(work, file, found.md5)
     if length != file.size_b:
         raise wrong_length(length, file.size_b)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,6 +135,13 @@ def test_commands_know_what_such_a_node_cannot_do(archive: Archive, service: Ser
     kept, lost = store(archive, service, "kept", "lost")
     there = archive.run("node", "retire", "store", "--lost")
     assert there.status != 0 and f"its medium is there: {service.settings()['remote']}" in there.err, there
+    archive.request(archive.file("acq/next", None, "disk"), "disk", "store")
+    planned = archive.run("plan")
+    assert planned.status == 0 and "objects" in planned.out, planned
+    state = archive.run("file", "state", "acq/kept", "store", "--set", "Absent")
+    assert state.status != 0 and archive.copy(kept, "store") == "YY", state
+    copied = archive.run("file", "modify", "acq/kept", "--from-copy", "store", "--force")
+    assert "keeps objects" in copied.err, copied
     doctor = archive.run("doctor")
     assert "node store: " in doctor.out and "FAIL" not in doctor.out, doctor
     service.at("acq/lost").unlink()
@@ -185,3 +193,23 @@ def test_a_run_that_is_killed_while_it_stores_a_file_is_continued(archive: Archi
     archive.sync()
     assert archive.state(request) == "done" and service.at("acq/big").read_bytes() == content
     assert not [*incoming.iterdir()]
+
+
+def test_a_service_restored_to_an_earlier_state_is_compared_before_its_copies_count(
+    archive: Archive, service: Service
+) -> None:
+    archive.node("disk", archive=1)
+    objects(archive, service)
+    (early,) = store(archive, service, "early")
+    saved = archive.base / "saved"
+    shutil.copytree(service.bucket, saved)
+    (late,) = store(archive, service, "late")
+    service.stop()
+    shutil.rmtree(service.bucket)
+    saved.rename(service.bucket)
+    service.start()
+    result = archive.sync("--only", "delete")
+    assert Code.MEDIUM_BEHIND(node="store", standing="restored or cloned")[:20] in result.err, result
+    assert (archive.copy(early, "store"), archive.copy(late, "store")) == ("YY", "MY")
+    archive.sync("--only", "check")
+    assert archive.copy(late, "store") == "NY"
