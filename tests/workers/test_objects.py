@@ -371,3 +371,14 @@ def test_a_renamed_node_gets_its_new_name(store: Store) -> None:
     assert initialise(InitJob(store.fact, 1), store.node).error
     assert not initialise(InitJob(store.fact, 1, "store"), store.node).error
     assert store.checked("acq/file") == [Verdict.GOOD] and not store.at(old).exists()
+
+
+def test_a_root_that_was_lost_is_replaced_by_an_empty_one(store: Store) -> None:
+    store.stored("acq/file")
+    identity = Identity("a" * 32, "b" * 32, 1, "c" * 16)
+    store.node.identify(identity, anew=True)
+    (store.root / MARKER).unlink()
+    found = store.probed()
+    assert found.uninitialised and code_of(found.error) is Code.ROOT_NOT_MARKED
+    assert not initialise(InitJob(store.fact, 1), store.node).error
+    assert store.probed().identity == identity and store.checked("acq/file") == [Verdict.GOOD]
