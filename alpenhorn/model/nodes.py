@@ -1,6 +1,5 @@
 """Data of nodes, groups and media, and of the jobs that probe and mark nodes."""
 
-import json
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -31,6 +30,8 @@ def remote_in(io_config: str | None) -> str:
     """Return the setting `remote` of a node, where its objects are; "" for a node without objects."""
     if not io_config or '"remote"' not in io_config:
         return ""
+    import json  # few nodes have objects
+
     try:
         settings = json.loads(io_config)
     except (ValueError, RecursionError):

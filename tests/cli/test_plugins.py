@@ -14,14 +14,18 @@ from tests.fixtures.packages import Package, install
 IO, DETECT, INDEX = "alpenhorn.io", "alpenhorn.import_detect", "alpenhorn.index"
 
 CLASS = """
-from alpenhorn.io.base import StorageClass
+from alpenhorn.io.base import Node, StorageClass
 from alpenhorn.io.default import DefaultGroup, DefaultNode, DefaultRemote
+
+class Former(Node):
+    pass
 
 class Mine(DefaultNode):
     pass
 
 GOOD = StorageClass(Mine, DefaultGroup, DefaultRemote)
 GROUP_AS_NODE = StorageClass(DefaultGroup, None, None)
+FORMER = StorageClass(Former, None, None)
 EMPTY = StorageClass(None, None, None)
 TEXT = "a text"
 """
@@ -106,6 +110,7 @@ def test_plugins_shows_packages_that_fail_to_load_and_loads_the_others(
                 IO: {
                     "Good": "GOOD",
                     "Wrong": "GROUP_AS_NODE",
+                    "Former": "FORMER",
                     "Empty": "EMPTY",
                     "Text": "TEXT",
                     "Gone": "NOT_THERE",
@@ -129,6 +134,7 @@ def test_plugins_shows_packages_that_fail_to_load_and_loads_the_others(
         (DETECT, "half", "half-written"): "SyntaxError",
         (INDEX, "needy", "needy"): "No module named 'a_module_that_nobody_has'",
         (IO, "Wrong", "mixed"): "its node is not a subclass of alpenhorn.io.base.Node",
+        (IO, "Former", "mixed"): "derive it from alpenhorn.io.base.DirectoryNode",
         (IO, "Empty", "mixed"): "its StorageClass has no node, group or remote",
         (IO, "Text", "mixed"): "it is str, not an alpenhorn.io.base.StorageClass",
         (IO, "Gone", "mixed"): "NOT_THERE",
