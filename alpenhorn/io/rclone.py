@@ -35,7 +35,8 @@ class RemoteAbilities(NamedTuple):
     """What rclone can do on a remote.
 
     `md5`: it returns MD5 sums without reading the objects here.  `atomic`: a new object appears whole.  `moves`: the
-    service can rename an object."""
+    service can rename an object.
+    """
 
     md5: bool
     atomic: bool

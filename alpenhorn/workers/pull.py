@@ -50,7 +50,7 @@ def pull_from(
 ) -> tuple[PullResult, ...]:
     """Pull from a source on any host; see `pull`."""
     if job.source.host == job.node.host:
-        return pull(job, node, stage, transfer, report, node_io(job.source))
+        return pull(job, node, stage, transfer, report, node_io(job.source), deadline=deadline)
     witness = remote_io(job.source).witness
     return pull(
         job, node, stage, transfer, report, witness=witness, deadline=deadline, without_tar=without_tar
@@ -73,7 +73,7 @@ def pull(
     `source`: the source's node if it is on this host; it is checked before a file counts as missing.
     `witness`: the file that marks the storage of a source on another host, fetched in the same session as the
     files; "" for a class without one.  `deadline`: seconds until the worker is killed; sessions with other
-    hosts are ended before that.  `without_tar`: see `PullState`.
+    hosts and calls of a service are ended before that.  `without_tar`: see `PullState`.
 
     Errors of storage, programs and networks are in the results, where `method` is the method actually used.
     Files without a result were not begun, or were dropped, because the run is stopping or another bandwidth

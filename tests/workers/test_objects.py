@@ -25,11 +25,13 @@ from alpenhorn.model.pulls import Method, PullFile, PullJob, PullResult
 from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.reasons import Code, code_of
 from alpenhorn.workers.nodes import initialise
+from alpenhorn.workers.objects.batches import GRACE_SECONDS
 from alpenhorn.workers.objects.check import check
 from alpenhorn.workers.objects.delete import delete
 from alpenhorn.workers.objects.nodes import probe
 from alpenhorn.workers.objects.pull import pull_from
 from alpenhorn.workers.pull import pull
+from alpenhorn.workers.pull import pull_from as pull_from_any
 from tests.fixtures.archive import stand_in, wait_for
 from tests.fixtures.rclone import PASSWORD, Service, serving
 from tests.io.nodes import Report, make, put
@@ -382,3 +384,14 @@ def test_a_root_that_was_lost_is_replaced_by_an_empty_one(store: Store) -> None:
     assert found.uninitialised and code_of(found.error) is Code.ROOT_NOT_MARKED
     assert not initialise(InitJob(store.fact, 1), store.node).error
     assert store.probed().identity == identity and store.checked("acq/file") == [Verdict.GOOD]
+
+
+def test_a_service_that_hangs_is_not_blamed_on_the_destination(store: Store, tmp_path: Path) -> None:
+    store.stored("acq/file")
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    store.set(rclone=str(stand_in(bin, "hangs", '[ $1 = copy ] && exec sleep 60\nexec rclone "$@"\n')))
+    into = make(store.base / "back", "back")
+    job = PullJob(store.fact, into.node, Method.OBJECTS, (PullFile(1, 1, "acq/file", len(CONTENT), MD5),))
+    (result,) = pull_from_any(job, into, "s", Transfer(), Report(), GRACE_SECONDS, set())
+    assert (result.verdict, result.blame) == (Verdict.FAILED, Blame.UNKNOWN)
