@@ -8,9 +8,11 @@ from collections.abc import Callable, Container
 
 from alpenhorn.config import Sync
 from alpenhorn.coordinator.report import Report
+from alpenhorn.errors import StorageError
+from alpenhorn.extensions.registry import node_io
 from alpenhorn.kinds import JOBS
 from alpenhorn.model.cluster import Machine, ShareJob, ShareOutcome
-from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.nodes import NodeFact, StorageKind
 from alpenhorn.model.tasks import Done, Fate, Job, Task, TaskKind
 from alpenhorn.reasons import Code, code_of
 
@@ -37,6 +39,7 @@ class Machines:
         self._usable: dict[int, dict[str, Machine]] = {}  # by node id and address
         self._busy: Counter[str] = Counter()
         self._lost: set[str] = set()
+        self._in_directory: dict[int, bool] = {}  # by node id
 
     def plan(self, task: Task) -> None:
         """Note the nodes that a planned task uses."""
@@ -95,7 +98,17 @@ class Machines:
         for name in uses:
             value = getattr(job, name)
             nodes += [value] if isinstance(value, NodeFact) else value
-        return [node for node in nodes if node.host == self._sync.host]
+        here = [node for node in nodes if node.host == self._sync.host]
+        return here if all(map(self._is_directory, here)) else None
+
+    def _is_directory(self, node: NodeFact) -> bool:
+        """Return whether a node's copies are files; for objects, only this host has the configuration."""
+        if node.id not in self._in_directory:
+            try:
+                self._in_directory[node.id] = node_io(node).storage is StorageKind.DIRECTORY
+            except StorageError:
+                self._in_directory[node.id] = False
+        return self._in_directory[node.id]
 
     # as a worklist
 

@@ -7,7 +7,7 @@ from alpenhorn.reasons import Why
 
 MARKER = "ALPENHORN_NODE"
 MANIFEST = ".alpenhorn/manifest.md5"
-BUILT_IN_CLASSES = frozenset({"Default", "LustreHSM", "LustreQuota", "Transport"})
+BUILT_IN_CLASSES = frozenset({"Default", "LustreHSM", "LustreQuota", "Rclone", "Transport"})
 """The storage classes that are part of alpenhorn; no package can replace them."""
 
 

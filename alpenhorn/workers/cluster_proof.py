@@ -24,7 +24,7 @@ from alpenhorn.errors import StorageError
 from alpenhorn.fs import identity
 from alpenhorn.fs.placing import Stage
 from alpenhorn.fs.run_lock import job_byte
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.cluster import (
     Machine,
     MachineProof,
@@ -49,7 +49,7 @@ STOP_POLL = 0.5  # seconds between two checks whether the run is to stop
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def share(job: ShareJob, node: Node, stage: str, report: Reporter, cluster: Cluster) -> ShareOutcome:
+def share(job: ShareJob, node: DirectoryNode, stage: str, report: Reporter, cluster: Cluster) -> ShareOutcome:
     """Try all machines of the cluster, or none if the run is asked to stop meanwhile.
 
     Raises StorageError if nothing can be written to the node here.
@@ -60,7 +60,7 @@ def share(job: ShareJob, node: Node, stage: str, report: Reporter, cluster: Clus
         raise StorageError(Code.SYSTEM_ERROR(why=error.strerror or error)) from None
 
 
-async def _share(node: Node, stage: str, report: Reporter, cluster: Cluster) -> ShareOutcome:
+async def _share(node: DirectoryNode, stage: str, report: Reporter, cluster: Cluster) -> ShareOutcome:
     try:
         machines = await cluster.machines()
     except ClusterUnusable as error:
@@ -80,7 +80,7 @@ async def _share(node: Node, stage: str, report: Reporter, cluster: Cluster) -> 
     return ShareOutcome(tuple(found))
 
 
-async def _tried(node: Node, stage: Stage, cluster: Cluster, address: str, threads: int) -> MachineProof:
+async def _tried(node: DirectoryNode, stage: Stage, cluster: Cluster, address: str, threads: int) -> MachineProof:
     known = Machine(address, address, threads)
     why: Why
     try:
@@ -109,7 +109,7 @@ def _shown(alpenhorn: str, python: str) -> str:
     return f"Python {python} and version {alpenhorn} of alpenhorn"
 
 
-async def _proved(node: Node, stage: Stage, cluster: Cluster, address: str) -> Why:
+async def _proved(node: DirectoryNode, stage: Stage, cluster: Cluster, address: str) -> Why:
     """Return why the storage is not proved to be the same, "" if it is."""
     session = await cluster.begin(address)
     try:
@@ -119,7 +119,7 @@ async def _proved(node: Node, stage: Stage, cluster: Cluster, address: str) -> W
             await session.end()
 
 
-async def _compared(node: Node, stage: Stage, session: Session) -> Why:
+async def _compared(node: DirectoryNode, stage: Stage, session: Session) -> Why:
     token, byte = os.urandom(16).hex(), job_byte()
     write_token(stage.fd, f"{HERE}{byte}", token)
 
@@ -156,7 +156,7 @@ async def _compared(node: Node, stage: Stage, session: Session) -> Why:
     return Code.MACHINE_LOCKS_FAIL(root=node.root) if there.locked else there.error
 
 
-def _is_same(node: Node, stage: Stage, byte: int, token: str, there: ProofAnswer) -> bool:
+def _is_same(node: DirectoryNode, stage: Stage, byte: int, token: str, there: ProofAnswer) -> bool:
     """Return whether this host sees the file of the machine, and the same medium."""
     try:
         if read_token(stage.fd, f"{THERE}{byte}") != token:

@@ -256,7 +256,7 @@ def _durable(results: list[DeleteResult], removal: Removal, trash: BatchWriter |
     return results
 
 
-def _off_tape(results: list[DeleteResult], node: Node) -> list[DeleteResult]:
+def _off_tape(results: list[DeleteResult], node: DirectoryNode) -> list[DeleteResult]:
     """Remove deleted files from tape; those that may still be there are suspect, and are deleted again by a later run.
 
     A run that was killed before may have removed a missing file from the disk only.

@@ -137,3 +137,16 @@ def test_a_cluster_that_cannot_be_tried_is_one_warning(machines: Machines, repor
     ended = Done(Task(TaskKind.SHARE, 3, ShareJob(node(3))), Fate.TIMED_OUT, error=Code.WORKER_HANGS())
     machines.task_ended(ended)
     assert len(list(report.warnings.lines())) == 2
+
+
+def test_jobs_with_objects_stay_on_this_host(machines: Machines) -> None:
+    """Another machine has neither the state of the node nor the configuration of its service."""
+    objects = node(2)._replace(io_class="Rclone", io_config='{"remote": "cloud:bucket"}')
+    unknown = node(3)._replace(io_class="NoSuchClass")
+    share(machines, node(1), A)
+    for other in (objects, unknown):
+        machines.plan(check(other))
+        assert tried(machines) == [] and machines.place(check(other)).at == ""
+        for job in (PullJob(other, node(1), Method.COPY, ()), DeleteJob(node(1), (), (other,))):
+            assert machines.place(task(job)).at == ""
+    assert machines.place(check(node(1))).at == A.address
