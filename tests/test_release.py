@@ -20,6 +20,8 @@ FILES = (
 )
 DATED = f"## {__version__} (2030-01-01)"
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:

@@ -18,6 +18,8 @@ import yaml
 
 CHECKOUT = Path(__file__).parents[1]
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.fixture
 def manual(tmp_path: Path) -> Path:

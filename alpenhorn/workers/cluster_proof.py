@@ -80,7 +80,9 @@ async def _share(node: DirectoryNode, stage: str, report: Reporter, cluster: Clu
     return ShareOutcome(tuple(found))
 
 
-async def _tried(node: DirectoryNode, stage: Stage, cluster: Cluster, address: str, threads: int) -> MachineProof:
+async def _tried(
+    node: DirectoryNode, stage: Stage, cluster: Cluster, address: str, threads: int
+) -> MachineProof:
     known = Machine(address, address, threads)
     why: Why
     try:

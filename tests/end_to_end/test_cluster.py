@@ -16,7 +16,7 @@ from alpenhorn.reasons import Code
 from tests.fixtures.archive import clock, wait_for
 from tests.fixtures.dask import DaskCluster, dask_cluster
 
-pytestmark = pytest.mark.one_engine
+pytestmark = [pytest.mark.one_engine, pytest.mark.ci]
 
 IN_NAMESPACE = ("unshare", "--mount", "sh", "-ec")
 

@@ -13,7 +13,7 @@ from alpenhorn.reasons import Code
 from tests.fixtures.archive import Archive, wait_for
 from tests.fixtures.rclone import Service, serving
 
-pytestmark = pytest.mark.one_engine
+pytestmark = [pytest.mark.one_engine, pytest.mark.ci]
 
 
 @pytest.fixture

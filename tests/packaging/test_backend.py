@@ -20,6 +20,8 @@ from alpenhorn.packaging.manpages import pages
 CHECKOUT = Path(__file__).parents[2]
 INSTALLED = f"alpenhorn-{__version__}.data/data/share/man/man1"
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:

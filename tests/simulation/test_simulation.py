@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from simulation.scenario import ScenarioError, read
 
-pytestmark = pytest.mark.one_engine
+pytestmark = [pytest.mark.one_engine, pytest.mark.ci]
 
 BIN = Path(__file__).parents[2] / "bin"
 SITES = """
