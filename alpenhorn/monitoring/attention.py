@@ -358,7 +358,9 @@ def _node_attention(status: NodeStatus, found: Status) -> Iterator[Attention]:
     if not node.host or not node.root:
         lacks = Code.ACTIVE_NODE_WITHOUT_ROOT if node.host else Code.ACTIVE_NODE_WITHOUT_HOST
         yield _of_node(node, lacks(node=node.name), f"alpenhorn node show {quote(node.name)}")
-    elif node.avail_gb_last_checked is None:
+    elif (
+        node.avail_gb_last_checked is None and status.last_run is None
+    ):  # some storage does not tell its free space
         yield _of_node(
             node,
             Code.NODE_NOT_WORKED_ON(node=node.name),

@@ -32,6 +32,7 @@ _PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
 _FULL = re.compile(
     r"no space left|insufficient storage|\b507\b|quota|storage ?full|not enough space", re.IGNORECASE
 )
+_ATTEMPT = re.compile(r"^Attempt \d+/\d+ failed with \d+ errors? and: ")
 _DONE = ("Copied", "Moved", "Renamed")
 _SUM = re.compile(r"([0-9a-f]{32})  (.+)")
 
@@ -80,7 +81,7 @@ class Answer(NamedTuple):
         """Return the error of the whole call."""
         errors = [line for line in self.log if line.level in ("critical", "error")]
         general = [line for line in errors if not line.path] or errors
-        return general[-1].text if general else f"exit status {self.status}"
+        return _ATTEMPT.sub("", general[-1].text) if general else f"exit status {self.status}"
 
 
 def call(

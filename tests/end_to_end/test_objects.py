@@ -52,6 +52,7 @@ def test_files_are_stored_checked_fetched_and_deleted(archive: Archive, buckets:
     archive.synced()
     assert [archive.state(one) for one in requests] == ["done"] * 4
     assert service.objects() == {"acq/a", "acq/b c", "acq/-d", "acq/dir/é%[x]*"}
+    assert "no run has worked on" not in archive.run("status").out
     for file in files:
         archive.set_copy(file, "store", "MY")
     archive.synced()

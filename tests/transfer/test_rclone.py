@@ -7,7 +7,7 @@ import pytest
 
 from alpenhorn.errors import StorageError
 from alpenhorn.reasons import Code, code_of
-from alpenhorn.transfer.rclone import Program, call, means_full, sums
+from alpenhorn.transfer.rclone import Answer, LogLine, Program, call, means_full, sums
 from tests.fixtures.archive import stand_in
 
 
@@ -45,6 +45,11 @@ def test_text_that_is_no_log_is_an_error_without_its_passwords(tmp_path: Path) -
     url = "panic: https://user:secret@host/\n"
     answer = call(script(tmp_path, other=url, status=2), seconds=20)
     assert answer.why() == "panic: https://host/" and not answer.failed()
+
+
+def test_the_reason_of_a_call_is_the_error_itself() -> None:
+    answer = Answer(1, "", (LogLine("error", "Attempt 1/1 failed with 2 errors and: api error: Forbidden"),))
+    assert answer.why() == "api error: Forbidden"
 
 
 def test_a_call_that_hangs_is_ended() -> None:
