@@ -138,7 +138,7 @@ def aged() -> None:
     """A worker deletes on the strength of claims of any age."""
     from alpenhorn.workers import delete
 
-    patch(delete, "_check_age", lambda job: None)
+    patch(delete, "check_age", lambda job: None)
 
 
 def displaced() -> None:
