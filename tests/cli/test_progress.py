@@ -24,10 +24,10 @@ PULLED = re.compile(r"^pull +(\d+) of (\d+) files")
 
 
 def slow_pulls(archive: Archive, files: int = 4) -> Path:
-    """Request files whose pulls take half a second each, the second of which is missing at its source."""
+    """Request files whose pulls take a second each, the second of which is missing at its source."""
     archive.node("field")
     archive.node("safe", archive=1)
-    archive.do("UPDATE storagenode SET io_config = ? WHERE name = 'safe'", '{"bwlimit": "1 MB"}')
+    archive.do("UPDATE storagenode SET io_config = ? WHERE name = 'safe'", '{"bwlimit": "500 kB"}')
     ids = [archive.file(f"{ACQ}/beam_{n:04}.h5", os.urandom(500_000), "field") for n in range(files)]
     (archive.root("field") / ACQ / "beam_0001.h5").unlink(missing_ok=True)
     archive.requests(ids, "field", "safe")
@@ -64,7 +64,7 @@ def test_the_bar_does_not_fall_back_when_imports_lead_to_pulls(sqlite_archive: A
     """The pulls are requested by a rule, once the files are imported."""
     archive = sqlite_archive
     archive.node("field", auto_import=1)
-    archive.node("safe", archive=1, io_config='{"bwlimit": "1 MB"}')
+    archive.node("safe", archive=1, io_config='{"bwlimit": "500 kB"}')
     for number in range(6):
         archive.put("field", f"{ACQ}/beam_{number:04}.h5", os.urandom(500_000))
     conf = archive.configure(sync={"import_settle": 0})
