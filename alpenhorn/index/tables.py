@@ -594,8 +594,8 @@ class SyncTape(SyncTable):
     `state`: "collecting", on disk only; "asked", in the batch `batch`, which was begun or was about to be; "on tape",
     verified there by the storage's own checksum.  `since`: time since when the copy has been in that state, or has
     waited.  `tries`: number of batches that failed; `next`: time before which it is in no further batch; `error`: why
-    the last one failed.  `md5sum` and `medium`: MD5 sum of the file, and medium of the node, when the state was
-    recorded; if either is another one now, the copy does not count as on tape.
+    the last one failed, "" if none did, with its `code`.  `md5sum` and `medium`: MD5 sum of the file, and medium of the
+    node, when the state was recorded; if either is another one now, the copy does not count as on tape.
     """
 
     node_id = pw.IntegerField()
@@ -606,6 +606,7 @@ class SyncTape(SyncTable):
     tries = pw.IntegerField()
     next = pw.DateTimeField()
     error = pw.TextField()
+    code = pw.CharField(max_length=48, null=True)
     md5sum = pw.CharField(max_length=32)
     medium = pw.CharField(max_length=32)
 

@@ -10,8 +10,8 @@ from alpenhorn.io.base import StorageClass
 BUILT_IN = {
     "Default": ("default", "DEFAULT"),
     "LustreHSM": ("lustre_hsm", "LUSTRE_HSM"),
-    "Rclone": ("rclone", "RCLONE"),
     "LustreQuota": ("lustre_quota", "LUSTRE_QUOTA"),
+    "Rclone": ("rclone", "RCLONE"),
     "Transport": ("transport", "TRANSPORT"),
 }
 

@@ -72,7 +72,7 @@ class CollectedFile(NamedTuple):
     since: float
     tries: int = 0
     next: float = 0.0
-    error: str = ""
+    error: Why = ""
 
     @property
     def member(self) -> TapeMember:

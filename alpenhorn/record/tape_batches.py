@@ -19,15 +19,27 @@ from alpenhorn.model.tape_batches import BatchResult, CollectedFile, CollectStat
 from alpenhorn.model.tasks import Blame
 from alpenhorn.outside import text
 from alpenhorn.plan.backoff import next_attempt
-from alpenhorn.reasons import Code
+from alpenhorn.reasons import Code, code_of
 from alpenhorn.record.attempts import ERROR_LENGTH
 from alpenhorn.record.place import node_unmoved
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan import tape_batches as scan
 
-COLUMNS = ("node_id", "file_id", "state", "batch", "since", "tries", "next", "error", "md5sum", "medium")
+COLUMNS = (
+    "node_id",
+    "file_id",
+    "state",
+    "batch",
+    "since",
+    "tries",
+    "next",
+    "error",
+    "code",
+    "md5sum",
+    "medium",
+)
 FRESH = """
-    UPDATE sync_tape SET state = 'collecting', since = ?, tries = 0, next = ?, error = '', batch = ''
+    UPDATE sync_tape SET state = 'collecting', since = ?, tries = 0, next = ?, error = '', code = NULL, batch = ''
     WHERE node_id = ? AND state = 'on tape'
 """
 GONE = """
@@ -68,9 +80,7 @@ def collect(index: Index, run: Run, node: NodeFact) -> None:
     def add(file_ids: Sequence[int]) -> None:
         now = run.now()
         for marks, some in in_chunks(file_ids):
-            rows = (
-                f"SELECT ?, id, 'collecting', '', ?, 0, ?, '', '', '' FROM archivefile WHERE id IN ({marks})"
-            )
+            rows = f"SELECT ?, id, 'collecting', '', ?, 0, ?, '', NULL, '', '' FROM archivefile WHERE id IN ({marks})"
             sql = index.upsert_from("sync_tape", COLUMNS, rows, COLUMNS[:2], COLUMNS[:1])
             index.execute(sql, (node.id, now, now, *some))
 
@@ -143,14 +153,16 @@ def settle(
         rows: list[tuple[object, ...]] = []
         for result in current:
             file = result.file
+            state: tuple[object, ...]
             if result.on_tape:
-                state = (str(CollectState.ON_TAPE), batch, now, 0, now, "", file.md5sum, medium)
+                state = (str(CollectState.ON_TAPE), batch, now, 0, now, "", None, file.md5sum, medium)
             else:
                 tries = file.tries + 1
                 wait = next_attempt(tries, Blame.UNKNOWN, posix(now), rng)
                 error = text(result.error, ERROR_LENGTH)
                 since = run.at(file.since)
-                state = (str(CollectState.COLLECTING), "", since, tries, run.at(wait), error, "", "")
+                code = str(code_of(result.error))
+                state = (str(CollectState.COLLECTING), "", since, tries, run.at(wait), error, code, "", "")
             rows.append((node.id, file.file_id, *state))
         index.executemany(index.upsert("sync_tape", COLUMNS, COLUMNS[:2], COLUMNS[2:]), rows)
         why = Code.PUT_ON_TAPE(batch=batch)

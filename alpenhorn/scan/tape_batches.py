@@ -14,12 +14,13 @@ from alpenhorn.index.bulk import CHUNK, in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment, posix
 from alpenhorn.model.tape_batches import CollectedFile, CollectState, CollectTotal
+from alpenhorn.reasons import recorded
 
 MOST = 50_000  # copies that one run divides into batches
 # The lookup_join prevents MariaDB from beginning with the acquisitions.
 ROWS = """
     SELECT c.id AS copy_id__id, t.file_id, a.name AS acq__name, f.name, f.size_b, f.md5sum, t.state, t.batch, t.since,
-           t.tries, t.next, t.error, c.has_file, c.wants_file
+           t.tries, t.next, t.error, t.code, c.has_file, c.wants_file
     FROM sync_tape t
     {lookup_join} archivefilecopy c ON c.file_id = t.file_id AND c.node_id = t.node_id
     {lookup_join} archivefile f ON f.id = t.file_id {lookup_join} archiveacq a ON a.id = f.acq_id
@@ -47,7 +48,7 @@ TOTALS = """
     WHERE t.state IN ('collecting', 'asked') GROUP BY t.node_id
 """
 OF_FILE = """
-    SELECT n.name AS node__name, t.state, t.batch, t.since, t.tries, t.error
+    SELECT n.name AS node__name, t.state, t.batch, t.since, t.tries, NULLIF(t.error, '') AS error, t.code
     FROM sync_tape t JOIN storagenode n ON n.id = t.node_id
     WHERE t.node_id IN ({marks}) AND t.file_id = ? ORDER BY n.name
 """
@@ -69,6 +70,7 @@ class _Row(NamedTuple):
     tries: int = 0
     next: Any = None
     error: str = ""
+    code: str | None = None
     has_file: str = "Y"
     wants_file: str = "Y"
 
@@ -83,7 +85,7 @@ class _Row(NamedTuple):
             posix(self.since),
             self.tries,
             posix(self.next),
-            self.error,
+            recorded(self.error, self.code) if self.error else "",
         )
 
 
@@ -107,14 +109,15 @@ class TapeRow(NamedTuple):
 
 
 class FileOnTape(NamedTuple):
-    """Where a file is on its way to tape on a node."""
+    """Where a file is on its way to tape on a node.  `error`: why the last batch with it failed, with its `code`."""
 
     node: str
     state: str
     batch: str
     since: datetime.datetime | None
     tries: int
-    error: str
+    error: str | None
+    code: str | None
 
 
 def collecting(index: Index, node_id: int) -> list[CollectedFile]:

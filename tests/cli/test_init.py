@@ -581,6 +581,7 @@ def test_no_leaves_everything_as_it_was(home: Home, terminal: Callable[[str], Te
 
 
 @ROOT
+@pytest.mark.ci
 def test_mounted_file_systems_are_offered_by_number(home: Home, terminal: Callable[[str], Terminal]) -> None:
     with Image(home.base / "image", 64).mounted(home.base / "disk1"):
         asked = terminal("alpenhorn init --keep data --schedule none --host cedar")

@@ -16,7 +16,7 @@ QUOTA = ("--class", "LustreQuota", "--io-var", "quota_id=7", "--io-var", "quota_
     [
         (
             ("--class", "Transprot"),
-            ("no storage class 'Transprot'", "Default, LustreHSM, LustreQuota, Transport"),
+            ("no storage class 'Transprot'", "Default, LustreHSM, LustreQuota, Rclone, Transport"),
         ),
         (("--class", "Transport"), ("is for groups only", "--class")),
         (("--class", "LustreQuota"), ("quota_id is missing", "--io-var quota_id=VALUE")),

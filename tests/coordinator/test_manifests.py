@@ -76,7 +76,8 @@ def test_an_idle_run_asks_two_questions_for_all_manifests_and_writes_nothing(fie
     with counted() as statements:
         run(field)
     # What was recorded since, and how many copies there are; of a node without copies whether there is one.
-    assert len(about(statements, "sync_event", "sync_node")) == 2
+    asked = [sql for sql in about(statements, "sync_event", "sync_node") if "tape_class" not in sql]
+    assert len(asked) == 2
     assert (field.root("field") / MANIFEST).stat().st_ino == before
     assert not (field.root("other") / MANIFEST).exists()
 

@@ -100,6 +100,7 @@ def test_situation_08_the_whole_life_on_each_file_system(disks):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_situation_08_the_same_under_a_kernel_with_other_drivers(tmp_path):
     files = ("tests/end_to_end/test_filesystems.py", "tests/workers/test_pull_filesystems.py")
     # Each process costs much there: of the ways to bring files the one that is ours.

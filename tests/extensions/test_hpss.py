@@ -10,7 +10,7 @@ import pytest
 from tests.fixtures.archive import Archive, Running, wait_for
 from tests.fixtures.hpss import TapeArchive
 
-pytestmark = pytest.mark.one_engine
+pytestmark = [pytest.mark.one_engine, pytest.mark.ci]
 
 
 @pytest.fixture

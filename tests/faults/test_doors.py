@@ -95,7 +95,7 @@ def test_any_name_is_accepted_or_refused_with_a_reason(acq, name, size_b, md5sum
 @given(st.binary(max_size=1100))
 def test_any_identity_of_a_medium_is_read_or_refused(content):
     with suppress(StorageError):
-        identity._newest("/srv/x", content)
+        identity.newest("/srv/x", content)
 
 
 class Broken(BaseException):

@@ -271,7 +271,7 @@ def test_a_crash_while_a_medium_is_adopted_does_no_harm(archive):
 
 def test_a_disk_of_another_archive_is_left_out_and_not_touched(pair):
     stranger = on_disk(pair, "v1")._replace(index_id="9" * 32)
-    (pair.root("v1") / identity.PATH).write_bytes(identity._slot(stranger) + identity._EMPTY)
+    (pair.root("v1") / identity.PATH).write_bytes(identity.slot_of(stranger) + identity.EMPTY)
     before, copies = pair.everything("v1"), pair.dump("sync_run", "sync_medium", "storagenode")
     pair.requests(pair.ids[:1], "v1", "field")
     result = pair.sync()

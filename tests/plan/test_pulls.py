@@ -147,6 +147,8 @@ def test_a_request_from_a_node_that_is_gone_from_the_index_is_skipped() -> None:
 
 
 class NotReady:
+    objects = False
+
     def ready(self, pull: object) -> bool:
         return False
 

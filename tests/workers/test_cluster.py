@@ -31,6 +31,8 @@ from tests.fixtures.archive import wait_for
 from tests.fixtures.dask import DaskCluster, DaskWorker, dask_cluster
 from tests.io.nodes import make, put
 
+pytestmark = pytest.mark.ci
+
 ENDLESS_B = 2**40  # reading it takes many minutes
 SUM = "781e5e245d69b566979b86e28d23f2c7"
 

@@ -31,6 +31,7 @@ TAPE = (
     time("since"),
     column("tries"),
     column("error"),
+    column("code"),
 )
 TRASH = (
     column("node"),

@@ -30,6 +30,7 @@ MIGRATION = Migration(
                 Column("tries", INTEGER),
                 Column("next", DATETIME),
                 Column("error", TEXT),
+                Column("code", "VARCHAR(48)", null=True),
                 Column("md5sum", "VARCHAR(32)"),
                 Column("medium", "VARCHAR(32)"),
             ),
