@@ -92,3 +92,15 @@ def began(pid: int) -> float | None:
     if fields[0] in (b"Z", b"X"):
         return None
     return booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def how_ended(kind: int, process: int) -> str:
+    """Return how a child process ended, "" if it has not; `kind`: os.P_PID or os.P_PIDFD, which `process` is.
+
+    The process is not reaped, so that its id is not reused before it is killed for good.
+    """
+    found = os.waitid(kind, process, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if found is None:
+        return ""
+    by = "status" if found.si_code == os.CLD_EXITED else "signal"
+    return f"ended with {by} {found.si_status}"

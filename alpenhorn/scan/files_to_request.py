@@ -38,7 +38,7 @@ class RequestSelection(NamedTuple):
 # part of the list.
 NEW = """
     FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id
-    WHERE {own}c.node_id = ? AND {own}c.has_file = 'Y'{{range}}
+    WHERE {own}c.node_id = ? AND {own}c.has_file = 'Y'{range}
       AND NOT EXISTS (SELECT 1 FROM archivefilecopy d WHERE d.file_id = c.file_id AND d.has_file = 'Y'
                       AND d.node_id IN (SELECT id FROM storagenode WHERE group_id IN ({groups})))
       AND NOT EXISTS (SELECT 1 FROM archivefilecopyrequest q
@@ -58,14 +58,14 @@ def new_requests(selection: RequestSelection) -> list[SelectionPart]:
     assert selection.node is not None and selection.group is not None
     groups = (selection.group, *selection.targets)
     source = "" if selection.any_source else " AND +q.node_from_id = c.node_id"
-    sql = NEW.format(own=_own(selection), groups=marks(groups), source=source)
+    in_range = "" if selection.ranges is None else RANGE
+    sql = NEW.format(own=_own(selection), range=in_range, groups=marks(groups), source=source)
     if selection.ranges is not None:
-        in_range = sql.format(range=RANGE)
         return [
-            SelectionPart(in_range, (selection.node, first, end, *groups, selection.group))
+            SelectionPart(sql, (selection.node, first, end, *groups, selection.group))
             for first, end in selection.ranges
         ]
-    base = SelectionPart(sql.format(range=""), (selection.node, *groups, selection.group))
+    base = SelectionPart(sql, (selection.node, *groups, selection.group))
     return limited(base, selection.acqs, selection.files, "c.file_id")
 
 

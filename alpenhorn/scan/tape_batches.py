@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from alpenhorn.index.bulk import CHUNK, in_chunks
 from alpenhorn.index.connection import Index
+from alpenhorn.index.facts import whole
 from alpenhorn.index.times import moment, posix
 from alpenhorn.model.tape_batches import CollectedFile, CollectState, CollectTotal
 from alpenhorn.reasons import recorded
@@ -163,11 +164,7 @@ def states(index: Index, node_ids: Collection[int], file_ids: Sequence[int]) -> 
 
 def totals(index: Index) -> dict[int, CollectTotal]:
     """Return the copies that are not on tape yet, by node."""
-    return {one.node_id: one for one in index.facts(CollectTotal, TOTALS, (), size_b=_whole, since=moment)}
-
-
-def _whole(found: Any) -> int:
-    return int(found or 0)
+    return {one.node_id: one for one in index.facts(CollectTotal, TOTALS, (), size_b=whole, since=moment)}
 
 
 def of_file(index: Index, file_id: int) -> list[FileOnTape]:

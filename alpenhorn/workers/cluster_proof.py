@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from contextlib import suppress
 
@@ -37,6 +36,7 @@ from alpenhorn.model.cluster import (
 from alpenhorn.model.tasks import Fate, Reporter, Task, TaskKind
 from alpenhorn.reasons import Code, Why
 from alpenhorn.workers.cluster_link import Cluster, ClusterUnusable, MachineLost, Session
+from alpenhorn.workers.cluster_task import PYTHON
 from alpenhorn.workers.cluster_there import HERE, THERE, let_go, lock_files, read_token, take, write_token
 
 MACHINE_SECONDS = 30.0
@@ -45,8 +45,6 @@ MACHINE_SECONDS = 30.0
 CLOCKS_S = 30.0  # seconds by which clocks may differ
 
 STOP_POLL = 0.5  # seconds between two checks whether the run is to stop
-
-PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def share(job: ShareJob, node: DirectoryNode, stage: str, report: Reporter, cluster: Cluster) -> ShareOutcome:

@@ -19,6 +19,8 @@ from alpenhorn import __version__
 from alpenhorn.fs import processes
 from alpenhorn.model.cluster import SILENCE
 
+PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
 _READ = 64 * 1024
 _PROGRAM = "alpenhorn.workers.cluster_child"
 _KEPT = 2 * SILENCE  # seconds for which an ended session is kept, for a run that has yet to hear of its end
@@ -26,7 +28,7 @@ _KEPT = 2 * SILENCE  # seconds for which an ended session is kept, for a run tha
 
 async def about() -> tuple[str, str, str]:
     """Return the name of this host, and the versions of alpenhorn and Python: text that every version understands."""
-    return os.uname().nodename, __version__, f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return os.uname().nodename, __version__, PYTHON
 
 
 async def begin(session_id: str, hello: bytes) -> None:
@@ -122,7 +124,7 @@ class _Session:
         if not self._ended:
             return data, ""
         self.news.set()
-        return data, _how(self.process.pid)
+        return data, processes.how_ended(os.P_PID, self.process.pid) or "closed its pipe"
 
     def close(self) -> None:
         self._loop.remove_reader(self._answers)
@@ -152,15 +154,6 @@ def _write(fd: int, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[os.write(fd, left) :]
-
-
-def _how(pid: int) -> str:
-    """Return how a process ended, without reaping it, so that its id is not reused before it is killed for good."""
-    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    if found is None:
-        return "closed its pipe"
-    by = "status" if found.si_code == os.CLD_EXITED else "signal"
-    return f"ended with {by} {found.si_status}"
 
 
 def _not_an_exchange(record: logging.LogRecord) -> bool:

@@ -483,7 +483,7 @@ class Pool:
         if fate is Fate.TIMED_OUT:
             # Otherwise it could answer that its program was killed, if that dies first.
             worker.signal(signal.SIGSTOP)
-        found = _ending(worker.pidfd)
+        found = processes.how_ended(os.P_PIDFD, worker.pidfd)
         survivors = processes.kill_tree(worker.pid)
         while self._receive(worker):
             pass
@@ -534,12 +534,3 @@ class Pool:
 def _add(fds: list[int], pipe: tuple[int, int]) -> tuple[int, int]:
     fds += pipe
     return pipe
-
-
-def _ending(pidfd: int) -> str:
-    """Return how the process ended, without reaping it; "" if it has not ended."""
-    found = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    if found is None:
-        return ""
-    by = "status" if found.si_code == os.CLD_EXITED else "signal"
-    return f"ended with {by} {found.si_status}"
