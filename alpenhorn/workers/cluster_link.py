@@ -10,9 +10,8 @@ import asyncio
 import contextlib
 import logging
 import os
-import pickle
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any, TypeVar
 
@@ -32,12 +31,11 @@ from alpenhorn.workers import cluster_task
 from alpenhorn.workers.cluster_child import Hello
 from alpenhorn.workers.serving import (
     INTERRUPT,
-    LENGTH,
     JobProgress,
     TaskAnswer,
     TaskEnded,
     message,
-    reason_of,
+    messages,
 )
 
 T = TypeVar("T")
@@ -253,7 +251,7 @@ class Session:
         self._cluster = cluster
         self._address = address
         self._exchanges = 0
-        self._received = b""
+        self._received = bytearray()
 
     async def ask(self, task: Task, report: Reporter | None = None, end: float = inf) -> TaskAnswer:
         """Have a task carried out.  `end`: when to give it up, by time.monotonic().
@@ -272,7 +270,8 @@ class Session:
                 self._address, cluster_task.exchange, self.id, self._exchanges, unsent, interrupt, WAIT
             )
             unsent = b""
-            for said in self._messages(data):
+            self._received += data
+            for said in messages(self._received):
                 if isinstance(said, TaskAnswer):
                     return said
                 if isinstance(said, logs.Record):
@@ -287,19 +286,6 @@ class Session:
         """Kill the process and all that it started; return whether all have ended.  Raises MachineLost."""
         killed: bool = await self._cluster.call(self._address, cluster_task.end, self.id)
         return killed
-
-    def _messages(self, data: bytes) -> Iterator[Any]:
-        self._received += data
-        while len(self._received) >= LENGTH.size:
-            stop = LENGTH.size + LENGTH.unpack_from(self._received)[0]
-            if len(self._received) < stop:
-                return
-            one, self._received = self._received[LENGTH.size : stop], self._received[stop:]
-            try:
-                yield pickle.loads(one)
-            except Exception as error:  # this host may lack a class of an extension
-                why = Code.OUTCOME_UNREADABLE(why=reason_of(error))
-                yield TaskAnswer(Fate.BROKEN, None, why, False)
 
 
 def _umask() -> int:

@@ -18,6 +18,7 @@ import sys
 from alpenhorn import __version__
 from alpenhorn.fs import processes
 from alpenhorn.model.cluster import SILENCE
+from alpenhorn.workers.serving import write_all
 
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -114,7 +115,7 @@ class _Session:
     async def write(self, data: bytes) -> None:
         """Write to the process, which reads at once unless it hangs."""
         with contextlib.suppress(BrokenPipeError):  # it has ended, which `take` reports
-            await asyncio.to_thread(_write, self._tasks, data)
+            await asyncio.to_thread(write_all, self._tasks, data)
 
     def take(self) -> tuple[bytes, str]:
         """Return what was received, and how the process ended."""
@@ -148,12 +149,6 @@ class _Session:
 
 
 _sessions: dict[str, _Session] = {}
-
-
-def _write(fd: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(fd, left) :]
 
 
 def _not_an_exchange(record: logging.LogRecord) -> bool:

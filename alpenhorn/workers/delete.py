@@ -28,6 +28,8 @@ from alpenhorn.workers.keepers import JobKeepers, KeeperDecision, KeepersElsewhe
 if TYPE_CHECKING:
     from alpenhorn.io.objects import ObjectNode
 
+GONE = (Verdict.DELETED, Verdict.MISSING)
+
 _log = logging.getLogger(__name__)
 
 
@@ -149,7 +151,7 @@ def _remove(
                 if result.verdict is Verdict.FAILED:
                     results.append(result)
                 return _why(gone)
-        if result.verdict not in (Verdict.DELETED, Verdict.MISSING):
+        if result.verdict not in GONE:
             report.fail()
         results.append(result)
         report.progress(1, 0)
@@ -238,22 +240,20 @@ def check_age(job: DeleteJob) -> None:
 
 def _durable(results: list[DeleteResult], removal: Removal, trash: BatchWriter | None) -> list[DeleteResult]:
     """Flush the removals; if that fails, none is certain: after a power cut the files may be back."""
-    gone = (Verdict.DELETED, Verdict.MISSING)
     try:
         # A run that was killed before its flush may have removed a missing file.
-        paths = [result.file.path for result in results if result.verdict in gone]
+        paths = [result.file.path for result in results if result.verdict in GONE]
         removal.flush([*paths, *trash.new_paths()] if trash is not None else paths)
     except OSError as failure:
         error = Code.REMOVAL_NOT_FLUSHED(why=failure.strerror or failure)
-        return [
-            DeleteResult(
-                result.file._replace(has_file=HasFile.MAYBE), Verdict.FAILED, error=error, wrong=result.wrong
-            )
-            if result.verdict in gone
-            else result
-            for result in results
-        ]
+        return [_uncertain(result, error) if result.verdict in GONE else result for result in results]
     return results
+
+
+def _uncertain(result: DeleteResult, error: Reason) -> DeleteResult:
+    """Return the result for a file that was removed, and may be there again or elsewhere."""
+    file = result.file._replace(has_file=HasFile.MAYBE)
+    return DeleteResult(file, Verdict.FAILED, error=error, wrong=result.wrong)
 
 
 def _off_tape(results: list[DeleteResult], node: DirectoryNode) -> list[DeleteResult]:
@@ -261,8 +261,7 @@ def _off_tape(results: list[DeleteResult], node: DirectoryNode) -> list[DeleteRe
 
     A run that was killed before may have removed a missing file from the disk only.
     """
-    gone = (Verdict.DELETED, Verdict.MISSING)
-    paths = [result.file.path for result in results if result.verdict in gone]
+    paths = [result.file.path for result in results if result.verdict in GONE]
     if not paths or not isinstance(node, TapeNode):
         return results
     try:
@@ -270,13 +269,8 @@ def _off_tape(results: list[DeleteResult], node: DirectoryNode) -> list[DeleteRe
     except (StorageError, OSError) as error:
         failed = dict.fromkeys(paths, _why(error))
     return [
-        DeleteResult(
-            result.file._replace(has_file=HasFile.MAYBE),
-            Verdict.FAILED,
-            error=Code.TAPE_REMOVAL_FAILED(why=failed[result.file.path]),
-            wrong=result.wrong,
-        )
-        if result.verdict in gone and result.file.path in failed
+        _uncertain(result, Code.TAPE_REMOVAL_FAILED(why=failed[result.file.path]))
+        if result.verdict in GONE and result.file.path in failed
         else result
         for result in results
     ]

@@ -12,13 +12,12 @@ import contextlib
 import logging
 import math
 import os
-import pickle
 import select
 import signal
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from alpenhorn import logs
 from alpenhorn.errors import StorageError
@@ -27,11 +26,9 @@ from alpenhorn.model.tasks import Done, Fate, Reporter, Task, TaskKind
 from alpenhorn.reasons import Code, Why
 from alpenhorn.workers.serving import (
     INTERRUPT,
-    LENGTH,
     JobProgress,
-    TaskAnswer,
     message,
-    reason_of,
+    messages,
     run_worker,
 )
 
@@ -438,23 +435,12 @@ class Pool:
             data = os.read(worker.answers, _READ)
         except BlockingIOError:
             return False
-        received = worker.received
-        received += data
-        start = 0
-        while len(received) - start >= LENGTH.size:
-            stop = start + LENGTH.size + LENGTH.unpack_from(received, start)[0]
-            if stop > len(received):
-                break
-            self._handle_message(worker, bytes(received[start + LENGTH.size : stop]))
-            start = stop
-        del received[:start]
+        worker.received += data
+        for said in messages(worker.received):
+            self._handle_message(worker, said)
         return bool(data)
 
-    def _handle_message(self, worker: _Worker, message: bytes) -> None:
-        try:
-            said = pickle.loads(message)
-        except Exception as error:  # the main process may lack a class of the worker's
-            said = TaskAnswer(Fate.BROKEN, None, Code.OUTCOME_UNREADABLE(why=reason_of(error)), False)
+    def _handle_message(self, worker: _Worker, said: Any) -> None:
         if isinstance(said, JobProgress):
             worker.progress = said
         elif isinstance(said, logs.Record):

@@ -13,7 +13,7 @@ import pickle
 import signal
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Lock
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn
@@ -62,6 +62,31 @@ class TaskAnswer(NamedTuple):
 def message(content: object) -> bytes:
     data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
     return LENGTH.pack(len(data)) + data
+
+
+def messages(received: bytearray) -> Iterator[Any]:
+    """Yield the whole messages in the received bytes, and remove them there.
+
+    One that cannot be read, since this process may lack a class of the other's, is a broken task's answer.
+    """
+    while len(received) >= LENGTH.size:
+        stop = LENGTH.size + LENGTH.unpack_from(received)[0]
+        if stop > len(received):
+            return
+        content = bytes(received[LENGTH.size : stop])
+        del received[:stop]
+        try:
+            said = pickle.loads(content)
+        except Exception as error:
+            said = TaskAnswer(Fate.BROKEN, None, Code.OUTCOME_UNREADABLE(why=reason_of(error)), False)
+        yield said
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write to a pipe, which may take the data in pieces."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(fd, left) :]
 
 
 def reason_of(error: BaseException) -> Reason:
@@ -183,10 +208,9 @@ class AnswerPipe:
         self._lock = Lock()
 
     def send(self, content: object) -> None:
-        left = memoryview(message(content))
+        data = message(content)
         with self._lock:
-            while left:
-                left = left[os.write(self._fd, left) :]
+            write_all(self._fd, data)
 
 
 class _Reporter:

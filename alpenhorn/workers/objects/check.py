@@ -11,7 +11,7 @@ from alpenhorn.io.objects import ObjectNode, SeenObject
 from alpenhorn.model.checks import CheckFile, CheckJob, CheckResult
 from alpenhorn.model.tasks import Reporter, Verdict
 from alpenhorn.reasons import Code, Reason
-from alpenhorn.workers.objects.batches import Efforts, batches
+from alpenhorn.workers.objects.batches import Efforts, batches, md5sums
 
 
 def check(
@@ -43,8 +43,7 @@ def check(
 def _some(files: Sequence[CheckFile], node: ObjectNode, efforts: Efforts) -> list[CheckResult]:
     refused = {file.path: why for file in files if (why := node.refuses(file.path))}
     seen = node.look([file.path for file in files if file.path not in refused], efforts.next())
-    unread = [file.path for file in files if file.path in seen and not seen[file.path].md5sum]
-    read = node.md5sums(unread, efforts.next()) if unread else {}
+    sums = md5sums(node, seen, [file.path for file in files], efforts)
     results = []
     for file in files:
         if file.path in refused:
@@ -52,8 +51,7 @@ def _some(files: Sequence[CheckFile], node: ObjectNode, efforts: Efforts) -> lis
         elif file.path not in seen:
             results.append(CheckResult(file, Verdict.MISSING, error=Code.COPY_MISSING()))
         else:
-            found = seen[file.path]
-            results.append(_verdict(file, found, found.md5sum or read.get(file.path, "")))
+            results.append(_verdict(file, seen[file.path], sums.get(file.path, "")))
     return results
 
 

@@ -16,7 +16,7 @@ from alpenhorn.model.copies import HasFile
 from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult
 from alpenhorn.model.tasks import Reporter, Verdict
 from alpenhorn.reasons import Code, Why
-from alpenhorn.workers.delete import ClaimsExpired, check_age, keepers_of, to_be_read
+from alpenhorn.workers.delete import GONE, ClaimsExpired, check_age, keepers_of, to_be_read
 from alpenhorn.workers.keepers import JobKeepers, KeeperDecision
 from alpenhorn.workers.objects.batches import Efforts, batches
 
@@ -55,7 +55,7 @@ def delete(
     except StorageError as gone:
         error = gone.reason
     for result in results:
-        if result.verdict not in (Verdict.DELETED, Verdict.MISSING):
+        if result.verdict not in GONE:
             report.fail()
     return DeleteOutcome(tuple(results), error, expired)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from alpenhorn.errors import StorageError
+from alpenhorn.fs.hashing import Digests
 from alpenhorn.fs.paths import TreeOpener
 from alpenhorn.io.objects import ObjectNode
 from alpenhorn.model.pulls import Method, PullFile
 from alpenhorn.model.tasks import Blame
-from alpenhorn.reasons import Code
+from alpenhorn.reasons import Code, Why
 from alpenhorn.transfer.blame import TransferFailed, wrong_length
 from alpenhorn.workers.fetching import verify_part
 from alpenhorn.workers.objects.batches import Efforts, batches
@@ -34,12 +35,12 @@ def by_objects(work: PullState, files: Sequence[PullFile]) -> None:
 
 def _fetch(work: PullState, source: ObjectNode, files: Sequence[PullFile], efforts: Efforts) -> None:
     started = time.time()
-    named = [file for file in files if not source.refuses(file.path)]
-    seen = source.look([file.path for file in named], efforts.next())
+    refused = {file.path: why for file in files if (why := source.refuses(file.path))}
+    seen = source.look([file.path for file in files if file.path not in refused], efforts.next())
     wanted = []
     for file in files:
-        if why := source.refuses(file.path):
-            work.fail(file, TransferFailed(Blame.UNKNOWN, why), started)
+        if file.path in refused:
+            work.fail(file, TransferFailed(Blame.UNKNOWN, refused[file.path]), started)
         elif file.path not in seen:
             why = Code.SOURCE_MISSING(why="no such object")
             work.fail(file, TransferFailed(Blame.SOURCE, why), started)
@@ -55,21 +56,19 @@ def _fetch(work: PullState, source: ObjectNode, files: Sequence[PullFile], effor
     missed = source.fetch([file.path for file in wanted], work.stage.path, efforts.next())
     with TreeOpener(work.stage.fd) as below:
         for file in wanted:
-            error = None
-            if file.path in missed:
-                error = TransferFailed(Blame.UNKNOWN, missed[file.path] or Code.SOURCE_NOT_THERE())
-            else:
-                try:
-                    found = verify_part(work, below, file, file.path)
-                except TransferFailed as wrong:
-                    error = wrong
-                else:
-                    if found is None:
-                        error = TransferFailed(Blame.UNKNOWN, Code.SOURCE_NOT_THERE())
-            if error is not None:
+            try:
+                found = _verified(work, below, file, missed)
+            except TransferFailed as error:
                 work.discard(file.path)
                 work.fail(file, error, started)
-                continue
-            assert found is not None
-            work.report_bytes(file.size_b)
-            work.arrived.append(ArrivedFile(file, file.path, started, Method.OBJECTS, found.sha256))
+            else:
+                work.report_bytes(file.size_b)
+                work.arrived.append(ArrivedFile(file, file.path, started, Method.OBJECTS, found.sha256))
+
+
+def _verified(work: PullState, below: TreeOpener, file: PullFile, missed: Mapping[str, Why]) -> Digests:
+    """Return the sums of a file in the stage; `missed`: why some did not arrive.  Raises TransferFailed."""
+    found = None if file.path in missed else verify_part(work, below, file, file.path)
+    if found is None:
+        raise TransferFailed(Blame.UNKNOWN, missed.get(file.path) or Code.SOURCE_NOT_THERE())
+    return found

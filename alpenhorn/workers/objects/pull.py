@@ -20,7 +20,7 @@ from alpenhorn.model.pulls import Method, PullFile, PullJob, PullResult
 from alpenhorn.model.tasks import Blame, Reporter, Verdict
 from alpenhorn.reasons import Code, Reason, code_of, from_outside
 from alpenhorn.transfer.blame import TransferFailed, check_source, other_content, source_failed
-from alpenhorn.workers.objects.batches import Efforts, batches
+from alpenhorn.workers.objects.batches import Efforts, batches, md5sums
 from alpenhorn.workers.tape import out_of_reach
 from alpenhorn.workers.work import destination_trouble, failed
 
@@ -164,8 +164,8 @@ class _Pulling:
         paths = [file.path for file in files]
         stored = self._node.deliver(source.root, paths, replace, self._efforts.next())
         seen = self._node.look(paths, self._efforts.next())
-        unread = [path for path in paths if stored.get(path) == "" and path in seen and not seen[path].md5sum]
-        read = self._node.md5sums(unread, self._efforts.next()) if unread else {}
+        delivered = [path for path in paths if stored.get(path) == ""]
+        sums = md5sums(self._node, seen, delivered, self._efforts)
         wrong: list[str] = []
         for file in files:
             path, there, why = file.path, seen.get(file.path), stored.get(file.path)
@@ -175,7 +175,7 @@ class _Pulling:
                 self._occupied(file, Code.PATH_OCCUPIED(path=repr(path)))
             elif there is None:
                 self._fail(file, TransferFailed(Blame.UNKNOWN, Code.OBJECT_VANISHED()))
-            elif not (found := there.md5sum or read.get(path, "")):
+            elif not (found := sums.get(path, "")):
                 self._fail(file, TransferFailed(Blame.UNKNOWN, Code.OBJECT_UNREADABLE()))
             elif (there.size_b, found) != (file.size_b, file.md5sum.lower()):
                 wrong.append(path)
