@@ -190,12 +190,14 @@ def wrong(done: Done, step: Step) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.timeout(900)
 def test_every_command_prints_what_the_document_shows(done: list[Done]) -> None:
     assert [text for one in done if (text := wrong(one, one.step))] == []
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.timeout(900)
 def test_every_command_of_the_document_is_run(done: list[Done]) -> None:
     for document, all_hosts in DOCUMENTS.items():
@@ -213,6 +215,7 @@ def test_every_document_with_commands_at_a_prompt_is_run() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.timeout(900)
 def test_a_changed_added_or_omitted_line_of_output_is_found(done: list[Done], long: bool) -> None:
     for document, step in dict.fromkeys((one.document, one.step) for one in done if one.step.shown):

@@ -573,6 +573,7 @@ def trash_with_a_link(world: World) -> Act:
 
 
 @pytest.mark.adversary
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("name", "prepare"),
     [

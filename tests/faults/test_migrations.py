@@ -63,6 +63,7 @@ def migrating(index_url, tmp_path):
 
 
 @pytest.mark.kill
+@pytest.mark.ci
 @pytest.mark.timeout(600)
 def test_upgrades_that_are_killed_anywhere_lose_nothing_and_are_finished(migrating, long):
     seen, partly = set(), False

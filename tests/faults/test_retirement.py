@@ -100,6 +100,7 @@ def chosen(found: list[tuple[str, int]], number: int) -> list[tuple[str, int]]:
 
 
 @pytest.mark.kill
+@pytest.mark.ci
 def test_a_retirement_that_is_killed_between_its_pages_goes_on_or_is_cancelled(
     filled: Archive, long: bool
 ) -> None:

@@ -161,6 +161,7 @@ def upgrading(index_url, tmp_path):
 
 
 @pytest.mark.kill
+@pytest.mark.ci
 @pytest.mark.timeout(600)
 def test_upgrades_that_are_killed_anywhere_lose_nothing_and_are_finished(upgrading, long):
     seen = set()

@@ -319,6 +319,7 @@ def tabbed(page: Page) -> list[dict[str, Any]]:
     raise AssertionError(found[-5:])
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("kind", ["filled", "hundred"])
 def test_the_page_is_used_with_the_keyboard_alone(
     kind: str, sqlite_archive: Archive, browser: Browser
@@ -362,6 +363,7 @@ def test_the_page_is_used_with_the_keyboard_alone(
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.parametrize("kind", MAKE)
 def test_the_page_suits_everybody(kind: str, sqlite_archive: Archive, browser: Browser) -> None:
     """In light and dark, on a telephone and a large screen, and on paper."""

@@ -40,6 +40,8 @@ from tests.plan.facts import node as node_fact
 CONTENT = b"content"
 MD5 = hashlib.md5(CONTENT).hexdigest()
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
