@@ -145,7 +145,7 @@ def _summary(report: Report, seconds: float, app: App) -> None:
         output.table(headers, rows, right=headers[1:])
     elif report.nodes:
         output.line(f"Nothing to do on {', '.join(report.nodes)}.")
-    elif not report.left_out and not report.warnings:
+    elif not (report.left_out or report.warnings or report.stopped):
         output.line(
             f"No active node on host {app.host}. If this host has another name in the index, set [sync] host in the"
             " configuration. To list the nodes: alpenhorn node list"

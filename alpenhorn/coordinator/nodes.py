@@ -124,29 +124,35 @@ def make_ios(nodes: Iterable[NodeFact]) -> tuple[dict[int, Node], dict[int, Reas
     return ios, faults
 
 
+def _never() -> bool:
+    return False
+
+
 def probe(
     pool: Pool,
     ios: Mapping[int, Node],
     nodes: Iterable[NodeFact],
     tidy: bool,
     step: Callable[[str], None] | None = None,
+    stopping: Callable[[], bool] = _never,
 ) -> dict[int, ProbeOutcome]:
-    """Probe nodes in workers, so that a dead mount cannot block the run.  `step` is told which are waited for."""
+    """Probe nodes in workers, so that a dead mount cannot block the run.  `step` is told which are waited for.
+
+    Once `stopping` returns True, nodes that have not answered are not waited for, and are missing in the result.
+    """
     waiting: dict[int, str] = {}
     for node in nodes:
         waiting[node.id] = node.name
         deadline = ios[node.id].probe_seconds
         pool.submit(Task(TaskKind.PROBE, node.id, ProbeJob(node, tidy), files=0, deadline=deadline))
     answers: dict[int, ProbeOutcome] = {}
-    while True:
-        if step is not None and waiting:
+    while waiting and not stopping():
+        if step is not None:
             step(f"probing {', '.join(waiting.values())}")
-        ended = pool.wait(None)
-        if not ended:
-            return answers
-        for done in ended:
-            waiting.pop(done.task.node_id, None)  # absent if a signal ended an earlier wait
+        for done in pool.wait(None):
+            del waiting[done.task.node_id]
             answers[done.task.node_id] = _answer(done)
+    return answers
 
 
 def _answer(done: Done) -> ProbeOutcome:
@@ -269,17 +275,13 @@ def update_markers(
         _log.info("updated the marker of node %s, formerly %s", job.node.name, job.formerly)
 
 
-def _no_room() -> bool:
-    return False
-
-
 def lock(
     nodes: Iterable[NodeFact],
     found: Nodes,
     asked: Asked,
     report: Report,
     stopping: Callable[[], bool],
-    make_room: Callable[[], bool] = _no_room,
+    make_room: Callable[[], bool] = _never,
     lock_holder: Callable[[str], LockHolder] = LockHolder,
 ) -> None:
     """Take the run lock of each node that answered; report those that another run holds.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from alpenhorn.coordinator import media
 from alpenhorn.coordinator import nodes as node_steps
 from alpenhorn.coordinator.report import Asked, Report
+from alpenhorn.errors import Stopped
 from alpenhorn.index.connection import Index
 from alpenhorn.model.nodes import NodeFact, ProbeOutcome
 from alpenhorn.scan.topology import Topology
@@ -28,8 +29,16 @@ def prepare(
 ) -> tuple[list[NodeFact], media.JudgedMedia]:
     """Probe all nodes of this host (any may be a source), lock and tidy the selected ones, and judge their media.
 
-    Return the nodes that can be worked on, and the judged media.  Raises Busy if another run holds all selected nodes.
+    Return the nodes that can be worked on, and the judged media.  Raises Busy if another run holds all selected nodes,
+    and Stopped if the run was asked to stop before all nodes had answered.
     """
+
+    def probe(nodes: list[NodeFact], tidy: bool = False) -> None:
+        found.answers |= node_steps.probe(pool, found.ios, nodes, tidy, report.step, stopping)
+        # Nothing can be said about a node that was not waited for.
+        if stopping():
+            raise Stopped("the run was asked to stop")
+
     here = topology.here(host)
     found.ios, faults = node_steps.make_ios(here)
     for node in here:
@@ -37,13 +46,11 @@ def prepare(
             node_steps.leave_out(node, faults[node.id], report, asked)
     usable = [node for node in here if node.id in found.ios]
     found.answers = {node_id: ProbeOutcome(node_id, error=why) for node_id, why in faults.items()}
-    found.answers |= node_steps.probe(pool, found.ios, usable, tidy=False, step=report.step)
+    probe(usable)
     targets = [node for node in selected if node.id in found.ios]
     fresh = node_steps.initialise(index, pool, targets, found, report)
     if fresh:
-        found.answers |= node_steps.probe(
-            pool, found.ios, [node for node in usable if node.id in fresh], tidy=False
-        )
+        probe([node for node in usable if node.id in fresh])
     former = node_steps.accept_former_names(index, targets, found)
     node_steps.reject_shared_roots(here, found)
     node_steps.warn_nested_roots(here, report)
@@ -57,7 +64,7 @@ def prepare(
     node_steps.lock(targets, found, asked, report, stopping, pool.give_up_one, lock_holder)
     locked = [node for node in targets if node.id in found.locks]
     node_steps.update_markers(pool, former, locked, found, report)
-    found.answers |= node_steps.probe(pool, found.ios, locked, tidy=True, step=report.step)
+    probe(locked, tidy=True)
     for node in locked:
         if error := found.answers[node.id].error:
             node_steps.leave_out(node, error, report, asked)

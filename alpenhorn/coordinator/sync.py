@@ -20,7 +20,7 @@ from alpenhorn.coordinator.planning import group_ios, make_planner, open_inodes,
 from alpenhorn.coordinator.prepare import prepare
 from alpenhorn.coordinator.report import Asked, Report, Watcher
 from alpenhorn.coordinator.tape_batches import record_needs
-from alpenhorn.errors import Busy, IndexUnusable
+from alpenhorn.errors import Busy, IndexUnusable, Stopped
 from alpenhorn.index.connection import Index
 from alpenhorn.io.base import TapeNode
 from alpenhorn.kinds import WORK, load
@@ -92,9 +92,14 @@ def sync(
     found = node_steps.Nodes()
     try:
         with Row(index, host, clock, report) as row:
-            workable, judged = prepare(
-                index, pool, topology, host, selected, asked, found, report, stopping, lock_holder
-            )
+            try:
+                workable, judged = prepare(
+                    index, pool, topology, host, selected, asked, found, report, stopping, lock_holder
+                )
+            except Stopped:
+                report.stopped = True
+                row.end({})
+                return report
             if found.busy:
                 _report_stuck(index, config, found, clock, report)
             if not workable:
@@ -190,7 +195,9 @@ def _free_space(pool: Pool, session: _Session) -> dict[int, int | None]:
         return {}
     there = session.still_there()
     if session.worked:
-        answers = node_steps.probe(pool, session.found.ios, there, tidy=False, step=session.report.step)
+        answers = node_steps.probe(
+            pool, session.found.ios, there, tidy=False, step=session.report.step, stopping=session.stopping
+        )
     else:  # what was found a moment ago still holds
         answers = {node.id: session.found.answers[node.id] for node in there}
     inode_notes.note(
@@ -297,7 +304,12 @@ class _Session:
             if not context.changed or self.report.stopped:
                 break
             answers = node_steps.probe(
-                self.pool, self.found.ios, self.still_there(), tidy=False, step=self.report.step
+                self.pool,
+                self.found.ios,
+                self.still_there(),
+                tidy=False,
+                step=self.report.step,
+                stopping=self.stopping,
             )
             self.worked = False
             for node_id, answer in answers.items():

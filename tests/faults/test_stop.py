@@ -1,5 +1,6 @@
 """Signals and time-outs in the middle of the work."""
 
+import json
 import os
 import pty
 import signal
@@ -155,6 +156,32 @@ def test_a_signal_before_the_work_begins_stops_too(sqlite_archive):
     result = run.result(20)
     assert result.status == 1
     assert archive.violations() == [] and archive.claims() == 0
+
+
+@pytest.mark.parametrize("when", ["first", "locked", "after the work"])
+def test_a_signal_while_the_nodes_are_probed_stops_at_once(sqlite_archive, when):
+    """A storage that does not answer within a second must not delay the end, and is not to blame for it."""
+    archive = sqlite_archive
+    archive.node("field")
+    seen = archive.base / "seen"
+    calls = {"first": 1, "locked": 2, "after the work": 3}[when]
+    answer = 'echo " ${@: -1}"; echo "  0 0 1000000 - 12 0 0 -"'
+    script = f'echo >> {seen}; [ "$(wc -l < {seen})" -ge {calls} ] && exec sleep 1000; {answer}'
+    lfs = stand_in(archive.base / "bin", "lfs", script)
+    settings = {"quota_id": "science", "quota_type": "group", "lfs": str(lfs)}
+    archive.node("safe", archive=1, io_class="LustreQuota", io_config=json.dumps(settings))
+    archive.request(archive.file("acq/f", b"bytes", "field"), "field", "safe")
+    run = archive.start("sync")
+    wait_for(lambda: seen.exists() and len(seen.read_text()) >= calls, "the storage that does not answer")
+    started = time.monotonic()
+    run.process.send_signal(signal.SIGINT)
+    result = run.result()
+    assert time.monotonic() - started < 10
+    assert result.status == 1 and "stopped; finished work is recorded" in result.err
+    assert "Error" not in result.err and "No active node" not in result.out
+    assert archive.one("SELECT ending LIKE '%stop%' FROM sync_run WHERE ended IS NOT NULL") == 1
+    run.wait_until_nothing_is_left()
+    assert archive.one("SELECT COUNT(*) FROM sync_condition") == 0
 
 
 def test_a_local_copy_past_its_time_limit_is_killed_and_the_run_ends(sqlite_archive):
