@@ -1813,7 +1813,19 @@ class Code(_Codes):
         "this host does all work itself, since the Dask scheduler {scheduler} cannot be used: {why}; start it, or"
         " remove scheduler from [sync]",
     )
-    """It is not running, or Dask is missing here (pip install 'alpenhorn[dask]')."""
+    """It is not running, or cannot be reached from this host."""
+    DASK_MISSING = (
+        "dask-missing",
+        "this host does all work itself, since Dask, which [sync] scheduler needs, cannot be imported: {why}; pip"
+        " install 'alpenhorn[dask]'",
+    )
+    """The extra is not installed in the environment of this alpenhorn."""
+    SCHEDULER_WITHOUT_WORKERS = (
+        "scheduler-without-workers",
+        "this host does all work itself, since no worker is registered with the Dask scheduler {scheduler}; on each"
+        " machine: dask worker {scheduler} --no-nanny",
+    )
+    """No machine is part of the cluster; `alpenhorn doctor` says so."""
     WORKER_FAILED = "worker-failed", "{why}"
     """An error in alpenhorn or an extension; the log has the traceback."""
     OUTCOME_NOT_SENT = "outcome-not-sent", "its outcome cannot be sent: {why}"

@@ -24,8 +24,9 @@ ERASED = "\r\x1b[K"  # erases the current line of a terminal
 @pass_app
 def doctor(app: App, form: Format) -> int:
     """The checks cover the configuration, the index, rsync and ssh, the hosts from which files are pulled, this
-    host's nodes with their roots, markers and locks, and the last run.  Nothing is changed.  Each line begins
-    with pass, warn or fail; the line below says what to do.  With -q only warnings and failures are shown.
+    host's nodes with their roots, markers and locks, the machines of a Dask cluster, and the last run.  Nothing
+    is changed.  Each line begins with pass, warn or fail; the line below says what to do.  With -q only warnings
+    and failures are shown.
 
     The exit status is 0 if nothing fails, 1 if a check fails, and 3 if the configuration or the index cannot
     be used.  Run this as the user that runs `alpenhorn sync`, because permissions and ssh keys depend on the

@@ -14,6 +14,9 @@ from alpenhorn.config import Config, Transfer
 from alpenhorn.coordinator.nodes import make_ios
 from alpenhorn.coordinator.run_states import RunState, run_states
 from alpenhorn.doctor import (
+    cluster as doctor_cluster,
+)
+from alpenhorn.doctor import (
     config as doctor_config,
 )
 from alpenhorn.doctor import (
@@ -100,6 +103,9 @@ class Doctor:
             yield Progress(f"asking {', '.join(source.name for source in sources)} by ssh")
         yield from doctor_hosts.hosts(sources, config.transfer, usable)
         yield from doctor_hosts.own_address(facts, host)
+        if config.sync.scheduler:
+            yield Progress(f"asking the Dask scheduler {config.sync.scheduler}")
+        yield from doctor_cluster.cluster(config)
         for one in facts.conditions:
             yield lasting(host, one)
         if here:

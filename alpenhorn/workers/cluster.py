@@ -34,8 +34,7 @@ class ClusterWorker(Worker):
                 # Dask takes half a second of CPU time, and a run without work, or an idle worker, needs none.
                 from alpenhorn.workers.cluster_link import Cluster, NotBegun
             except ImportError as error:
-                why = f"{exception(error)}; to install it: pip install 'alpenhorn[dask]'"
-                return ShareOutcome(error=Code.SCHEDULER_UNUSABLE(scheduler=self._scheduler, why=why))
+                return ShareOutcome(error=Code.DASK_MISSING(why=exception(error)))
             if self.cluster is None:
                 self.cluster = Cluster(self._scheduler, self.transfer)
             if task.at and task.at not in self._lost:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from distributed import Client
 
-from alpenhorn import logs
+from alpenhorn import __version__, logs
 from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, StorageError
 from alpenhorn.fs.run_lock import job_byte, job_has_ended
@@ -26,7 +26,7 @@ from alpenhorn.model.deletions import DeleteJob
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Fate, Job, Reporter, Task, TaskKind
 from alpenhorn.outside import exception
-from alpenhorn.reasons import Code
+from alpenhorn.reasons import Code, Why
 from alpenhorn.workers import cluster_task
 from alpenhorn.workers.cluster_child import Hello
 from alpenhorn.workers.serving import (
@@ -129,15 +129,21 @@ class Cluster:
             found: dict[str, int] = await asyncio.wait_for(client.nthreads(), CONNECT_SECONDS)
             return found
         except Exception as error:
-            await self._disconnect()
+            await self.disconnect()
             why = exception(error)
             self._unusable = ClusterUnusable(Code.SCHEDULER_UNUSABLE(scheduler=self.scheduler, why=why))
             raise self._unusable from None
 
-    async def about(self, address: str) -> tuple[str, str, str]:
-        """Return the name of a machine, and its versions of alpenhorn and Python.  Raises MachineLost."""
-        found: tuple[str, str, str] = await self.call(address, cluster_task.about)
-        return found
+    async def about(self, address: str) -> tuple[str, Why]:
+        """Return the name of a machine, and why it cannot do jobs because of its versions, "" if it can.
+
+        Raises MachineLost.
+        """
+        name, *versions = await self.call(address, cluster_task.about)
+        here = [__version__, cluster_task.PYTHON]
+        if versions == here:
+            return name, ""
+        return name, Code.MACHINE_VERSIONS_DIFFER(there=_shown(*versions), here=_shown(*here))
 
     async def call(
         self, address: str, function: Callable[..., Any], *args: object, seconds: float = SILENCE
@@ -177,7 +183,7 @@ class Cluster:
 
     async def _connected(self) -> Client:
         if self._client is not None and self._client.status != "running":
-            await self._disconnect()
+            await self.disconnect()
         if self._client is None:
             self._client = Client(
                 self.scheduler, asynchronous=True, timeout=CONNECT_SECONDS, set_as_default=False
@@ -185,7 +191,7 @@ class Cluster:
             await self._client
         return self._client
 
-    async def _disconnect(self) -> None:
+    async def disconnect(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             with contextlib.suppress(Exception):
@@ -326,3 +332,7 @@ def _has_ended(node: NodeFact, byte: int) -> bool:
     except StorageError as error:
         _log.warning("cannot find out whether a job on another machine has ended: %s", error)
         return False
+
+
+def _shown(alpenhorn: str, python: str) -> str:
+    return f"Python {python} and version {alpenhorn} of alpenhorn"

@@ -18,7 +18,6 @@ import os
 import time
 from contextlib import suppress
 
-from alpenhorn import __version__
 from alpenhorn.errors import StorageError
 from alpenhorn.fs import identity
 from alpenhorn.fs.placing import Stage
@@ -36,7 +35,6 @@ from alpenhorn.model.cluster import (
 from alpenhorn.model.tasks import Fate, Reporter, Task, TaskKind
 from alpenhorn.reasons import Code, Why
 from alpenhorn.workers.cluster_link import Cluster, ClusterUnusable, MachineLost, Session
-from alpenhorn.workers.cluster_task import PYTHON
 from alpenhorn.workers.cluster_there import HERE, THERE, let_go, lock_files, read_token, take, write_token
 
 MACHINE_SECONDS = 30.0
@@ -85,15 +83,9 @@ async def _tried(
     why: Why
     try:
         async with asyncio.timeout(MACHINE_SECONDS):
-            name, *versions = await cluster.about(address)
+            name, why = await cluster.about(address)
             known = Machine(address, name, threads)
-            if versions != [__version__, PYTHON]:
-                why = Code.MACHINE_VERSIONS_DIFFER(
-                    there=_shown(*versions),
-                    here=_shown(__version__, PYTHON),
-                )
-            else:
-                why = await _proved(node, stage, cluster, address)
+            why = why or await _proved(node, stage, cluster, address)
     except TimeoutError:
         why = Code.MACHINE_SILENT(seconds=MACHINE_SECONDS)
     except MachineLost as lost:
@@ -103,10 +95,6 @@ async def _tried(
     except OSError as error:
         why = Code.SYSTEM_ERROR(why=error.strerror or error)
     return MachineProof(known, why)
-
-
-def _shown(alpenhorn: str, python: str) -> str:
-    return f"Python {python} and version {alpenhorn} of alpenhorn"
 
 
 async def _proved(node: DirectoryNode, stage: Stage, cluster: Cluster, address: str) -> Why:

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import select
 import subprocess
 import sys
 
@@ -24,6 +25,7 @@ PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 _READ = 64 * 1024
 _PROGRAM = "alpenhorn.workers.cluster_child"
+_EXIT = 0.2  # seconds
 _KEPT = 2 * SILENCE  # seconds for which an ended session is kept, for a run that has yet to hear of its end
 
 
@@ -64,7 +66,7 @@ async def exchange(
         await session.write(data)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(session.news.wait(), wait)
-    return session.take()
+    return await session.take()
 
 
 async def end(session_id: str) -> bool:
@@ -117,7 +119,7 @@ class _Session:
         with contextlib.suppress(BrokenPipeError):  # it has ended, which `take` reports
             await asyncio.to_thread(write_all, self._tasks, data)
 
-    def take(self) -> tuple[bytes, str]:
+    async def take(self) -> tuple[bytes, str]:
         """Return what was received, and how the process ended."""
         data = bytes(self._received)
         self._received.clear()
@@ -125,7 +127,17 @@ class _Session:
         if not self._ended:
             return data, ""
         self.news.set()
-        return data, processes.how_ended(os.P_PID, self.process.pid) or "closed its pipe"
+        return data, await asyncio.to_thread(self._how_ended)
+
+    def _how_ended(self) -> str:
+        pidfd = os.pidfd_open(self.process.pid)
+        try:
+            exit = select.poll()
+            exit.register(pidfd, select.POLLIN)
+            exit.poll(_EXIT * 1000)  # its pipes close before its exit status is known
+        finally:
+            os.close(pidfd)
+        return processes.how_ended(os.P_PID, self.process.pid) or "closed its pipe"
 
     def close(self) -> None:
         self._loop.remove_reader(self._answers)
