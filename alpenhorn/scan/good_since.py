@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Sequence
 
 from alpenhorn.index.bulk import in_chunks
@@ -32,10 +33,15 @@ def good_since(
     found: dict[int, float] = {}
     if not file_ids:
         return found
-    now = index.now() if now is None else now
+    latest = index.now() if now is None else now
+
+    @functools.cache  # many files were registered or verified in the same second
+    def seconds(value: object) -> float:
+        at = moment(value)
+        return 0.0 if at is None or at > latest else posix(at)
+
     for marks, some in in_chunks(sorted(set(file_ids))):
         sql = TIMES.format(marks=marks, by_primary_key=index.dialect.by_primary_key)
-        for file_id, *times in index.execute(sql, (node_id, *some)):
-            known = [at for at in map(moment, times) if at is not None and at <= now]
-            found[file_id] = max((posix(at) for at in known), default=0.0)
+        for file_id, *times in index.execute(sql, (node_id, *some)).fetchall():
+            found[file_id] = max(map(seconds, times))
     return found
