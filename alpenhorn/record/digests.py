@@ -69,5 +69,7 @@ def forget(index: Index, file_id: int) -> None:
 def _rows(index: Index, file_ids: Sequence[int]) -> dict[int, Content]:
     found: dict[int, Content] = {}
     for marks, some in in_chunks(file_ids):
-        found.update((row[0], Content(*row)) for row in index.execute(ROWS.format(marks=marks), some))
+        found.update(
+            (row[0], Content(*row)) for row in index.execute(ROWS.format(marks=marks), some).fetchall()
+        )
     return found

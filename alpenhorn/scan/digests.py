@@ -21,7 +21,9 @@ def known_sha256(index: Index, file_ids: Sequence[int]) -> dict[int, str]:
     for marks, some in in_chunks(file_ids):
         # A row that was recorded for other contents, or damaged, is as good as none; see `SyncDigest`.  Compared here,
         # since the two tables may have different collations.
-        for file_id, sha256, size_b, md5sum, *now in index.execute(KNOWN.format(marks=marks), some):
+        for file_id, sha256, size_b, md5sum, *now in index.execute(
+            KNOWN.format(marks=marks), some
+        ).fetchall():
             if is_sha256(sha256) and now[1] and [size_b, md5sum] == [now[0], now[1].lower()]:
                 found[file_id] = sha256
     return found

@@ -79,7 +79,7 @@ def known(index: Index, node_id: int, names: Iterable[tuple[str, str]]) -> dict[
             continue
         for some in chunks(files):
             sql = KNOWN.format(marks=marks(some))
-            for file_id, name, size_b, md5sum, has in index.execute(sql, (node_id, acq_id, *some)):
+            for file_id, name, size_b, md5sum, has in index.execute(sql, (node_id, acq_id, *some)).fetchall():
                 found[acq, name] = KnownFile(file_id, acq, name, size_b, md5sum, has)
     return found
 
