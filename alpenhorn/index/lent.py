@@ -218,7 +218,8 @@ class LentServer(Lent, ServerErrors, pw.MySQLDatabase):
             self._set_server_version(connection)  # type: ignore[attr-defined]
         cursor = self._cursor(connection)
         # Otherwise a package that commits by hand would keep what alpenhorn writes from being committed.
-        cursor.execute(f"{SESSION}, autocommit = 1")
+        cursor.execute(SESSION)
+        cursor.execute("SET SESSION autocommit = 1")
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         self.galera = wait_for_cluster(cursor)
         try:

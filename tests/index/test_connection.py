@@ -76,12 +76,13 @@ def test_sqlite_writes_durably_and_beside_readers(sqlite_index_url: str) -> None
 
 def test_mariadb_session_is_strict_and_reads_what_is_committed(mariadb_index_url: str) -> None:
     index = Index.open(mariadb_index_url)
-    mode, isolation, charset = index.execute(
-        "SELECT @@sql_mode, @@tx_isolation, @@character_set_connection"
+    mode, isolation, charset, optimizer = index.execute(
+        "SELECT @@sql_mode, @@tx_isolation, @@character_set_connection, @@optimizer_switch"
     ).fetchone()
     index.close()
     assert "STRICT_ALL_TABLES" in mode
     assert (isolation, charset) == ("READ-COMMITTED", "utf8mb4")
+    assert "exists_to_in=off" in optimizer
 
 
 def refusal(url: str, password_file: Path | None = None, create: bool = False) -> str:

@@ -107,14 +107,15 @@ def settings(index: Index) -> tuple[Any, ...]:
         return tuple(index.db.pragma(name) for name in ("synchronous", "foreign_keys", "busy_timeout"))
     return tuple(
         index.execute(
-            "SELECT @@autocommit, @@tx_isolation, @@innodb_lock_wait_timeout, @@sql_mode LIKE '%STRICT_ALL%'"
+            "SELECT @@autocommit, @@tx_isolation, @@innodb_lock_wait_timeout, @@sql_mode LIKE '%STRICT_ALL%',"
+            " @@optimizer_switch LIKE '%exists_to_in=off%'"
         ).fetchone()
     )
 
 
 def test_each_session_has_the_settings_on_which_alpenhorn_relies(opened: tuple[Package, Index]) -> None:
     package, index = opened
-    wanted = (2, 0, 30000) if index.dialect.in_a_file else (1, "READ-COMMITTED", 20, 1)
+    wanted = (2, 0, 30000) if index.dialect.in_a_file else (1, "READ-COMMITTED", 20, 1, 1)
     assert settings(index) == wanted
     index.disconnect()
     assert settings(index) == wanted
@@ -178,7 +179,7 @@ def test_statements_in_a_session_that_the_driver_replaced_are_not_committed(
     index.retry(work)
     assert len(attempts) == 2 and acqs(index) == ["first", "second"]
     replace()
-    assert settings(index) == (1, "READ-COMMITTED", 20, 1)
+    assert settings(index) == (1, "READ-COMMITTED", 20, 1, 1)
     index.close()
 
 
