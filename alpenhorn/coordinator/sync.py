@@ -360,7 +360,7 @@ class _Session:
 
     def _count_parts(self) -> None:
         """Count the copies in parts of the archive, if that is due."""
-        if self._may_start() and tallies.is_due(tallies.looked(self.index), self.clock()):
+        if self._may_start() and tallies.last_look(self.index).is_followed(self.clock()):
             from alpenhorn.coordinator.tallies import refresh  # a few times an hour
 
             self.report.step("counting the copies on the nodes")

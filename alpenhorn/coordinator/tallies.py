@@ -32,6 +32,7 @@ def refresh(index: Index, may_go_on: Callable[[], bool]) -> None:
     ends, counted = time.monotonic() + SECONDS, 0
     for part in scan.to_count(index, look, look - AGAIN):
         if time.monotonic() >= ends or not may_go_on():
+            record.leave(index, look)
             break
         if not record.keep(index, look, part, scan.count_part(index, part)):
             break

@@ -7,10 +7,18 @@ from collections.abc import Sequence
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
-from alpenhorn.index.times import moment
 from alpenhorn.record.index_values import COLUMNS
 from alpenhorn.record.run import FORMAT
-from alpenhorn.scan.tallies import LOOKED, NAME, PART, PartTally, changed_since, is_due
+from alpenhorn.scan.tallies import (
+    NAME,
+    PART,
+    UNFINISHED,
+    LastLook,
+    PartTally,
+    changed_since,
+    is_due,
+    last_look,
+)
 
 SUMS = ("part", "node_id", "has_file", "wants_file", "files", "bytes", "ids")
 LARGEST = 2**63 - 1
@@ -19,19 +27,34 @@ LARGEST = 2**63 - 1
 def look_for_changes(index: Index) -> datetime.datetime | None:
     """Discard the sums of changed parts; return the time of this look, which is the index's.
 
-    None, and nothing is done: another run did so a short time ago.
+    If another run did so a short time ago, nothing is discarded: return the time of that look if it has left parts,
+    which this run is to count, or else None.
     """
 
     def work() -> datetime.datetime | None:
         before = _locked(index)
         now = index.now().replace(microsecond=0)
-        if not is_due(before, now):
-            return None
-        discard(index, changed_since(index, before))
-        index.execute("UPDATE sync_index SET at = ? WHERE name = ?", (now.strftime(FORMAT), NAME))
-        return now
+        if is_due(before.at, now):
+            discard(index, changed_since(index, before.at))
+            _store(index, now)
+            return now
+        if before.unfinished:
+            # Otherwise the runs of several hosts would count the same parts.
+            _store(index, before.at)
+            return before.at
+        return None
 
     return index.retry(work)
+
+
+def leave(index: Index, look: datetime.datetime) -> None:
+    """Leave the other parts to the next run, unless there was another look since."""
+
+    def work() -> None:
+        if _locked(index).at == look:
+            _store(index, look, UNFINISHED)
+
+    index.retry(work)
 
 
 def keep(index: Index, look: datetime.datetime, part: int, sums: PartTally) -> bool:
@@ -41,7 +64,7 @@ def keep(index: Index, look: datetime.datetime, part: int, sums: PartTally) -> b
     """
 
     def work() -> bool:
-        if _locked(index) != look:
+        if _locked(index).at != look:
             return False
         index.execute("DELETE FROM sync_tally WHERE part = ?", (part,))
         index.executemany(
@@ -67,9 +90,14 @@ def forget_files(index: Index, file_ids: Sequence[int]) -> None:
     discard(index, sorted({file_id - file_id % PART for file_id in file_ids}))
 
 
-def _locked(index: Index) -> datetime.datetime | None:
-    """Lock the time of the last look, and return it."""
+def _store(index: Index, look: datetime.datetime | None, value: str = "") -> None:
+    at = None if look is None else look.strftime(FORMAT)
+    index.execute("UPDATE sync_index SET at = ?, value = ? WHERE name = ?", (at, value, NAME))
+
+
+def _locked(index: Index) -> LastLook:
+    """Lock the row of the last look, and return it."""
     # The first statement, since rows that are read before a lock is granted may be outdated.
     never = index.insert_ignore("sync_index", COLUMNS)
     index.execute(never, (NAME, "", None))
-    return moment(index.value(LOOKED + index.dialect.for_update, (NAME,)))
+    return last_look(index, index.dialect.for_update)

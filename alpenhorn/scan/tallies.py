@@ -27,7 +27,9 @@ MARGIN = datetime.timedelta(hours=2)
 NAME = "tallies"  # in sync_index: when changed parts were last looked for
 PRESENT = ("Y", "M", "X")  # states of copies that are, or may be, on the node
 
-LOOKED = "SELECT at FROM sync_index WHERE name = ?"
+UNFINISHED = "parts are left"  # the value of its row if the last run that counted could not finish
+
+LOOKED = "SELECT at, value FROM sync_index WHERE name = ?"
 CHANGED = f"SELECT DISTINCT c.file_id - c.file_id % {PART} FROM archivefilecopy c WHERE c.last_update >= ?"
 LAST = "SELECT MAX(id) FROM archivefile"
 # The `ids` of a part, or of copies, are NULL if an earlier version counted them.
@@ -71,6 +73,20 @@ class PartTally(NamedTuple):
     copies: list[StateTally]
 
 
+class LastLook(NamedTuple):
+    """The last look for changed parts.
+
+    `at`: None: never, so that no sums can be used; `unfinished`: parts were left, which the next run counts.
+    """
+
+    at: datetime.datetime | None
+    unfinished: bool
+
+    def is_followed(self, now: datetime.datetime) -> bool:
+        """Return whether a run counts parts now."""
+        return self.unfinished or is_due(self.at, now)
+
+
 class _Stored(NamedTuple):
     part: int
     node_id: int | None
@@ -102,7 +118,7 @@ def unchanged(index: Index, which: str, values: Sequence[int]) -> dict[int, Part
     `which`: the condition for the sums of copies `t` to return.
     """
     # In this order: a part that is changed or counted in the meantime is complete in one of them.
-    changed = set(changed_since(index, looked(index)))
+    changed = set(changed_since(index, last_look(index).at))
     stored = _by_part(index.facts(_Stored, STORED.format(which=which), values))
     return {part: tally for part, tally in stored.items() if part not in changed}
 
@@ -140,13 +156,14 @@ def _of_some(index: Index, node_ids: Sequence[int]) -> Iterator[StateTally]:
         yield from _count(index, which, (first, end, *node_ids))
 
 
-def looked(index: Index) -> datetime.datetime | None:
-    """Return the time at which changed parts were last looked for; None: never, so that no sums can be used."""
-    return moment(index.value(LOOKED, (NAME,)))
+def last_look(index: Index, lock: str = "") -> LastLook:
+    """Return the last look; `lock`: a clause that locks its row."""
+    at, value = index.execute(LOOKED + lock, (NAME,)).fetchone() or (None, None)
+    return LastLook(moment(at), value == UNFINISHED)
 
 
 def is_due(last: datetime.datetime | None, now: datetime.datetime) -> bool:
-    """Return whether a run looks for changed parts.  `last`: when one did."""
+    """Return whether changed parts are looked for.  `last`: when they last were."""
     # A time in the future is that of a wrong clock.
     return last is None or not datetime.timedelta() <= now - last < EVERY
 
@@ -189,7 +206,7 @@ def wrong_parts(index: Index) -> list[int]:
         if tally._replace(copies=sorted(tally.copies)) != count_part(index, part)
     }
     # A change since the sums were read is no fault.
-    return sorted(differ.difference(changed_since(index, looked(index)) if differ else ()))
+    return sorted(differ.difference(changed_since(index, last_look(index).at) if differ else ()))
 
 
 def _count(index: Index, which: str, values: Sequence[int]) -> list[StateTally]:

@@ -159,9 +159,33 @@ def test_a_run_that_must_end_counts_the_rest_later(filled: Rows) -> None:
     answers = iter((True, True, False))
     refresh(filled.index, lambda: next(answers))
     assert agrees(filled) and parts(filled) == [0, 1]
+    # The next run, though it is not yet time to look for changes again.
+    assert tallies.last_look(filled.index).is_followed(filled.index.now())
+    answers = iter((True, False))
+    refresh(filled.index, lambda: next(answers))
+    assert agrees(filled) and parts(filled) == [0, 1, 2]
+    refresh(filled.index, lambda: True)
+    assert agrees(filled) and parts(filled) == [0, 1, 2, 3]
+    assert not tallies.last_look(filled.index).is_followed(filled.index.now())
+
+
+def test_of_the_runs_of_many_hosts_one_counts_what_was_left(filled: Rows) -> None:
+    refresh(filled.index, iter((True, False)).__next__)
+    look = record.look_for_changes(filled.index)
+    assert look == tallies.last_look(filled.index).at
+    assert record.look_for_changes(filled.index) is None
+    # A run that was killed meanwhile left nothing to others; the next look finds it.
     later(filled, MINUTE * 20)
     refresh(filled.index, lambda: True)
     assert agrees(filled) and parts(filled) == [0, 1, 2, 3]
+
+
+def test_what_was_left_is_not_counted_for_an_outdated_look(filled: Rows) -> None:
+    look = record.look_for_changes(filled.index)
+    assert look is not None
+    filled.do("UPDATE sync_index SET at = ? WHERE name = ?", look + MINUTE * 30, NAME)
+    record.leave(filled.index, look)
+    assert not tallies.last_look(filled.index).unfinished
 
 
 def test_a_file_whose_length_is_corrected_and_a_file_that_is_deleted(filled: Rows) -> None:
