@@ -22,8 +22,7 @@ from alpenhorn.scan import retirements as scan
 OWN_REQUESTS = """
     FROM archivefilecopyrequest r LEFT JOIN archivefile f ON f.id = r.file_id
     WHERE r.group_to_id IN (SELECT g.id FROM storagegroup g) AND r.completed = 0 AND r.cancelled = 0
-      AND EXISTS (SELECT 1 FROM sync_event e WHERE e.file_id = r.file_id AND e.node_id = ? AND +e.at = r.timestamp
-                  AND e.code = ?)
+      AND r.file_id IN (SELECT e.file_id FROM sync_event e WHERE e.node_id = ? AND +e.at = r.timestamp AND e.code = ?)
 """
 OWN_RELEASES = """
     FROM archivefilecopy c LEFT JOIN archivefile f ON f.id = c.file_id
