@@ -24,7 +24,7 @@ from alpenhorn.errors import Busy, IndexUnusable, Stopped
 from alpenhorn.index.connection import Index
 from alpenhorn.io.base import TapeNode
 from alpenhorn.kinds import WORK, load
-from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.nodes import NodeFact, ProbeOutcome
 from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.limits import Limits
 from alpenhorn.plan.sources import Troubles
@@ -137,7 +137,7 @@ def sync(
             )
             session.rounds()
             _name_odd_rows(index, report)
-            free_b = _free_space(pool, session)
+            free_b = _free_space(session)
             conditions.settle(index, config, asked, report)
             for notes in (report.warnings, report.waiting, report.later, report.failures):
                 notes.log_counts()
@@ -190,16 +190,13 @@ def _name_odd_rows(index: Index, report: Report) -> None:
     index.odd.clear()
 
 
-def _free_space(pool: Pool, session: _Session) -> dict[int, int | None]:
+def _free_space(session: _Session) -> dict[int, int | None]:
     if session.report.stopped:
         return {}
-    there = session.still_there()
     if session.worked:
-        answers = node_steps.probe(
-            pool, session.found.ios, there, tidy=False, step=session.report.step, stopping=session.stopping
-        )
+        answers = session.probe()
     else:  # what was found a moment ago still holds
-        answers = {node.id: session.found.answers[node.id] for node in there}
+        answers = {node.id: session.found.answers[node.id] for node in session.still_there()}
     inode_notes.note(
         session.index, session.run, {node_id: one.free_files for node_id, one in answers.items()}
     )
@@ -303,14 +300,7 @@ class _Session:
             self._run_worklists(context, self._worklists(context), self._may_start)
             if not context.changed or self.report.stopped:
                 break
-            answers = node_steps.probe(
-                self.pool,
-                self.found.ios,
-                self.still_there(),
-                tidy=False,
-                step=self.report.step,
-                stopping=self.stopping,
-            )
+            answers = self.probe()
             self.worked = False
             for node_id, answer in answers.items():
                 self.found.answers[node_id] = answer
@@ -422,6 +412,17 @@ class _Session:
 
     def still_there(self) -> list[NodeFact]:
         return [node for node in self.nodes if node.id not in self.troubles.absent]
+
+    def probe(self) -> dict[int, ProbeOutcome]:
+        """Probe the nodes that are still there; those that have not answered when the run is to stop are left out."""
+        return node_steps.probe(
+            self.pool,
+            self.found.ios,
+            self.still_there(),
+            tidy=False,
+            step=self.report.step,
+            stopping=self.stopping,
+        )
 
     def _context(self) -> Context:
         """Return a context with the current rows, so that edits since the last round take effect."""

@@ -105,7 +105,7 @@ class Doctor:
         yield from doctor_hosts.own_address(facts, host)
         if config.sync.scheduler:
             yield Progress(f"asking the Dask scheduler {config.sync.scheduler}")
-        yield from doctor_cluster.cluster(config)
+            yield from doctor_cluster.cluster(config)
         for one in facts.conditions:
             yield lasting(host, one)
         if here:

@@ -19,19 +19,16 @@ if TYPE_CHECKING:
 
 
 def cluster(config: Config) -> Iterator[Finding]:
-    """Check the scheduler and its machines, if one is configured.
+    """Check the scheduler that is configured, and its machines.
 
     All are warnings: without them, this host does the work itself.
     """
-    scheduler = config.sync.scheduler
-    if not scheduler:
-        return
     try:
         from alpenhorn.workers.cluster_link import Cluster  # an optional package, which takes half a second
     except ImportError as error:
         yield Finding(Level.WARN, Code.DASK_MISSING(why=exception(error)))
         return
-    link = Cluster(scheduler, config.transfer)
+    link = Cluster(config.sync.scheduler, config.transfer)
     yield from link.run(_examined(link))
 
 

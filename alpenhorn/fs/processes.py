@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import functools
 import os
+import select
 import signal
 from collections.abc import Callable, Iterator
 
@@ -92,6 +93,13 @@ def began(pid: int) -> float | None:
     if fields[0] in (b"Z", b"X"):
         return None
     return booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def has_ended(pidfd: int, within: float) -> bool:
+    """Wait for up to `within` seconds; return whether a process has ended."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(within * 1000))
 
 
 def how_ended(kind: int, process: int) -> str:

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import select
 import subprocess
 import sys
 
@@ -132,9 +131,7 @@ class _Session:
     def _how_ended(self) -> str:
         pidfd = os.pidfd_open(self.process.pid)
         try:
-            exit = select.poll()
-            exit.register(pidfd, select.POLLIN)
-            exit.poll(_EXIT * 1000)  # its pipes close before its exit status is known
+            processes.has_ended(pidfd, _EXIT)  # its pipes close before its exit status is known
         finally:
             os.close(pidfd)
         return processes.how_ended(os.P_PID, self.process.pid) or "closed its pipe"

@@ -99,9 +99,7 @@ class _Worker:
             signal.pidfd_send_signal(self.pidfd, number)
 
     def ended(self, within: float) -> bool:
-        poll = select.poll()
-        poll.register(self.pidfd, select.POLLIN)
-        return bool(poll.poll(within * 1000))
+        return processes.has_ended(self.pidfd, within)
 
     def close_tasks(self) -> None:
         if self.tasks >= 0:
