@@ -9,11 +9,13 @@ from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.limited import Limited
 from alpenhorn.coordinator.report import file_label
 from alpenhorn.coordinator.sources import Sources
+from alpenhorn.errors import StorageError
 from alpenhorn.fs.verified_status import LEAST_B
 from alpenhorn.model.pulls import Method, PullFact, PullFile, PullJob, PullResult
 from alpenhorn.model.tasks import Blame, Done, Fate, Task, TaskKind, Verdict
 from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision
+from alpenhorn.plan.sources import Route
 from alpenhorn.reasons import Code, Reason, Why, code_of, headed
 from alpenhorn.record import claims, pulls
 from alpenhorn.record.priorities import tidy
@@ -25,7 +27,9 @@ from alpenhorn.scan.verified_status import known_statuses
 from alpenhorn.transfer.methods import METHODS
 
 PAGE = 5000
-FIRST_PAGE = 500  # small, so that workers start soon; each page is twice as long as the one before it
+FIRST_PAGE = 500  # small, so that workers start soon; each page is at most twice as long as the one before it
+FIRST_SESSION = 1500  # the same if sessions with hosts or services are started, which takes long
+FOR_EACH_WORKER = 500  # requests of a page without sessions
 
 
 class Pulls:
@@ -37,6 +41,8 @@ class Pulls:
         self._sources = Sources(context)
         self._planned: dict[tuple[int, int], int] = {}  # the last planned request of each group and priority
         self._most_b = BATCH_BYTES * context.limits.workers
+        # While a page is planned, no worker gets a task; with longer pages, all would be idle for a fifth of a run.
+        self._short_page = max(FIRST_PAGE, min(FOR_EACH_WORKER * context.limits.workers, PAGE))
         self._begun_again = False
         self._pages: dict[tuple[int, PriorityLevel], Iterator[list[PullFact]]] = {}
         self._taken: Counter[tuple[int, PriorityLevel]] = Counter()  # pages with tasks
@@ -65,17 +71,17 @@ class Pulls:
         key = (group_id, level.priority)
         size = FIRST_PAGE
         facts = self._page(group_id, level, size, 0 if level.priority else self._planned.get(key, 0))
-        if any(self._from_another_host(fact) for fact in facts):
-            # A session costs as much as many small files, so plan more files for fewer sessions.
-            size = PAGE
-            facts += self._page(group_id, level, size, facts[-1].request_id)
+        if any(self._starts_session(fact) for fact in facts):
+            facts += self._page(group_id, level, FIRST_SESSION - size, facts[-1].request_id)
+            size = FIRST_SESSION
         while facts:
-            self._planned[key] = facts[-1].request_id
+            last = facts[-1]
+            self._planned[key] = last.request_id
             if self._begun_again:
                 facts = [fact for fact in facts if not self.context.planner.under_way(fact)]
             if facts:
                 yield facts
-            size = min(2 * size, PAGE)
+            size = min(2 * size, PAGE if self._starts_session(last) else self._short_page)
             facts = self._page(group_id, level, size, self._planned[key])
 
     def _page(self, group_id: int, level: PriorityLevel, size: int, after: int) -> list[PullFact]:
@@ -92,9 +98,14 @@ class Pulls:
             level,
         )
 
-    def _from_another_host(self, fact: PullFact) -> bool:
-        source = self.context.topology.nodes.get(fact.node_from_id)
-        return source is not None and source.host != self.context.config.sync.host
+    def _starts_session(self, fact: PullFact) -> bool:
+        """Return whether a pull from the requested source, or from another one in its place, may start a session."""
+        try:
+            route = self.context.planner.routes.of(fact.node_from_id, fact.group_to_id)
+        except StorageError:  # a package's storage class failed
+            return True
+        methods = route.method.values() if isinstance(route, Route) else (Method.RSYNC_SSH,)
+        return any(METHODS[method].session or METHODS[method].network for method in methods)
 
     def feed(self) -> list[Task]:
         self._withdraw_outdated()

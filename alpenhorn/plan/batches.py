@@ -20,7 +20,7 @@ from alpenhorn.transfer.methods import METHODS
 BIG = 64 * 2**20
 BATCH_BYTES = 256 * 2**20
 BATCH_FILES = 1000
-SESSION_FILES = 4000  # an ssh session costs as much as hundreds of small files
+SESSION_FILES = 5000  # an ssh session costs as much as hundreds of small files
 JOB_SECONDS = 60  # the longest job of several files under a bandwidth limit, since edits wait for its end
 LEAST_FILES = 50  # smaller jobs cost more than they gain
 DIRECTORIES = 64
@@ -68,6 +68,9 @@ def pull_tasks(
 ) -> Iterator[Task]:
     """Divide pulls into tasks.
 
+    Sessions with other hosts are divided among the workers by bytes only: while one worker starts a session, others
+    transfer the files that were claimed before.
+
     `claimed`: in the order of the requests; `stage`: returns a new name; `rate`: the expected bytes per second of the
     job of a pull, 0 for no limit.
     """
@@ -80,10 +83,13 @@ def pull_tasks(
         source, node = decisions[0].source, decisions[0].node
         assert source is not None and node is not None
         most = SESSION_FILES if METHODS[method].session else BATCH_FILES
-        bytes_per_second = rate(decisions[0])
-        most_b = min(BATCH_BYTES, bytes_per_second * JOB_SECONDS) if bytes_per_second else BATCH_BYTES
+        workers, most_b = limits.workers, BATCH_BYTES
+        if METHODS[method].session and METHODS[method].network:
+            workers, most_b = 1, max(BIG, BATCH_BYTES // limits.workers)
+        if bytes_per_second := rate(decisions[0]):
+            most_b = min(most_b, bytes_per_second * JOB_SECONDS)
         files = [decision.file() for decision in decisions]
-        for batch in split(files, _size, most, limits.workers, most_b):
+        for batch in split(files, _size, most, workers, most_b):
             size_b = sum(file.size_b for file in batch)
             big = len(batch) == 1 and size_b >= min(BIG, most_b)
             yield Task(

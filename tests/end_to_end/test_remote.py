@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from alpenhorn.coordinator.pulls import FIRST_SESSION
 from tests.fixtures.archive import stand_in
 
 pytestmark = pytest.mark.one_engine
@@ -47,6 +48,18 @@ def test_files_come_from_another_host_in_few_sessions(hosts):
     assert hosts.pending() == 0 and hosts.claims() == 0 and hosts.violations() == []
     assert hosts.stray("safe") == []
     assert len(sessions.read_text()) < 10
+
+
+def test_a_backlog_from_another_host_takes_no_more_sessions_with_more_workers(sqlite_hosts):
+    hosts = sqlite_hosts
+    hosts.requests(hosts.files(3 * FIRST_SESSION + 1, "far", 10), "far", "safe")
+    sessions = hosts.base / "sessions"
+    counting = stand_in(hosts.base / "bin", "counting-ssh", f'echo >> {sessions}; exec ssh "$@"')
+    hosts.configure(transfer={"ssh": [str(counting), *hosts.sshd.ssh[1:]]}, sync={"jobs": 4})
+    hosts.synced("--only", "pull")
+    assert hosts.pending() == 0 and hosts.tree("far").items() <= hosts.tree("safe").items()
+    # One for the first page, one for the second, which is twice as long, and one for the last file.
+    assert len(sessions.read_text()) == 3
 
 
 def test_odd_names_come_over_the_network_as_they_are(hosts):

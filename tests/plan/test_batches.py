@@ -130,6 +130,14 @@ def test_a_job_holds_files_of_one_kind_in_the_order_of_the_requests(method: Meth
     assert all(task.files == most and task.bytes == 10 * most for task in tasks)
 
 
+def test_sessions_with_other_hosts_are_divided_among_the_workers_by_bytes_only() -> None:
+    assert [task.files for task in tasks_of(pulls(SESSION_FILES, Method.TAR))] == [SESSION_FILES]
+    assert [task.files for task in tasks_of(pulls(BATCH_FILES, Method.COPY))] == [BATCH_FILES // 2] * 2
+    size_b = BATCH_BYTES // 256
+    assert [task.files for task in tasks_of(pulls(256, Method.TAR, size_b))] == [128, 128]
+    assert [task.files for task in tasks_of(pulls(256, Method.COPY, size_b))] == [128, 128]
+
+
 def test_files_of_other_sources_destinations_and_methods_are_not_mixed() -> None:
     chosen = [
         *pulls(2, Method.COPY),
