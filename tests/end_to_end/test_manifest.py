@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from alpenhorn.coordinator.manifests import FEW_TOUCHED
 from alpenhorn.model.nodes import MANIFEST, MARKER
 from tests.fixtures.archive import WRITTEN, wait_for
 
@@ -141,12 +142,13 @@ def test_each_run_keeps_it_current_and_an_idle_one_leaves_it(asked):
     assert asked.stray("field") == [] and suspects(asked) == []
 
 
-def test_an_updated_manifest_equals_a_new_one(asked):
-    asked.requests(asked.files(120, "safe", acq="later"), "safe", "field")
+@pytest.mark.parametrize("files", [120, FEW_TOUCHED + 1])  # the existing one is changed, or written anew
+def test_an_updated_manifest_equals_a_new_one(asked, files):
+    asked.requests(asked.files(files, "safe", acq="later"), "safe", "field")
     asked.synced()
     added = listed(asked.root("field"))
     command(asked, "node", "manifest", "field")
-    assert added == listed(asked.root("field")) == known(asked, "field") and len(added) == len(NAMES) + 120
+    assert added == listed(asked.root("field")) == known(asked, "field") and len(added) == len(NAMES) + files
 
 
 def test_state_set_by_hand_is_in_the_manifest_after_the_next_run(asked):
