@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
 from alpenhorn.coordinator.report import Asked, Report
-from alpenhorn.errors import Busy, NotFound, StorageError
+from alpenhorn.errors import Busy, NotFound, Stopped, StorageError
 from alpenhorn.extensions.registry import node_io
 from alpenhorn.fs.run_lock import RUN_LOCK
 from alpenhorn.index.connection import Index
@@ -124,7 +124,7 @@ def make_ios(nodes: Iterable[NodeFact]) -> tuple[dict[int, Node], dict[int, Reas
     return ios, faults
 
 
-def _never() -> bool:
+def never() -> bool:
     return False
 
 
@@ -134,7 +134,7 @@ def probe(
     nodes: Iterable[NodeFact],
     tidy: bool,
     step: Callable[[str], None] | None = None,
-    stopping: Callable[[], bool] = _never,
+    stopping: Callable[[], bool] = never,
 ) -> dict[int, ProbeOutcome]:
     """Probe nodes in workers, so that a dead mount cannot block the run.  `step` is told which are waited for.
 
@@ -281,7 +281,7 @@ def lock(
     asked: Asked,
     report: Report,
     stopping: Callable[[], bool],
-    make_room: Callable[[], bool] = _never,
+    make_room: Callable[[], bool] = never,
     lock_holder: Callable[[str], LockHolder] = LockHolder,
 ) -> None:
     """Take the run lock of each node that answered; report those that another run holds.
@@ -289,7 +289,7 @@ def lock(
     If this user may start no more processes, `make_room` must end one; it returns False if it cannot.  `lock_holder`:
     takes the lock with a path; raises StorageError if it cannot start to.
 
-    Raises Busy if another run holds all of them.
+    Raises Busy if another run holds all of them, and Stopped if the run was asked to stop while it waited for one.
     """
     busy = []
     wanted = [node for node in nodes if not found.answers[node.id].error]
@@ -320,6 +320,9 @@ def lock(
             continue
         if taken:
             found.locks[node.id] = run_lock
+        elif stopping():
+            release(holders.values())
+            raise Stopped("the run was asked to stop")
         else:
             busy.append(node)
             run_lock.release()

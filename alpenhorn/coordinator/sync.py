@@ -152,13 +152,9 @@ def sync(
         raise
     finally:
         found.release()
-        index.stopping = index.hold_on = _never
+        index.stopping = index.hold_on = node_steps.never
         index.on_wait = _do_nothing
     return report
-
-
-def _never() -> bool:
-    return False
 
 
 def _do_nothing() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -120,6 +121,20 @@ def test_each_step_before_the_work_is_shown_and_a_lock_that_is_waited_for(sqlite
     assert ["opening the index"] in screen.frames
     assert any(frame[0].startswith("probing ") for frame in screen.frames)
     assert not any("waiting" in line or "opening" in line for line in screen.lines)
+
+
+def test_a_run_that_is_stopped_while_it_waits_for_a_lock_says_so(sqlite_archive: Archive) -> None:
+    """It must not report that another run keeps it from its work, with the advice to wait."""
+    conf = slow_pulls(sqlite_archive, files=1)
+    with (
+        RunLock(sqlite_archive.root("safe") / RUN_LOCK),
+        on_screen("-c", str(conf), "sync", "--wait", columns=80, environ=environ(sqlite_archive)) as screen,
+    ):
+        screen.until(lambda lines: any("waiting for the run lock of safe" in line for line in lines))
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.end() == 1
+        assert any("stopped" in line for line in screen.lines)
+        assert not any("another run" in line for line in screen.lines)
 
 
 def test_something_is_shown_while_the_index_does_not_answer(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from alpenhorn.coordinator.nodes import Nodes, leave_out, lock, make_ios, select_nodes
+from alpenhorn.coordinator.nodes import Nodes, leave_out, lock, make_ios, never, select_nodes
 from alpenhorn.coordinator.planning import group_ios
 from alpenhorn.coordinator.report import Asked, Report
-from alpenhorn.errors import Busy, NotFound
+from alpenhorn.errors import Busy, NotFound, Stopped
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.model.nodes import GroupFact, NodeFact, ProbeOutcome
 from alpenhorn.scan.topology import Topology
@@ -31,10 +31,6 @@ def real(tmp_path: Path, *ids: int) -> list[NodeFact]:
 
 def answers(nodes: list[NodeFact]) -> Nodes:
     return Nodes(answers={one.id: ProbeOutcome(one.id) for one in nodes})
-
-
-def never() -> bool:
-    return False
 
 
 # --- which are meant -----------------------------------------------------------------------------------
@@ -127,9 +123,12 @@ def test_a_node_that_did_not_answer_is_not_locked(tmp_path: Path) -> None:
 
 
 def test_a_waiting_run_gives_up_when_asked_to_stop(tmp_path: Path) -> None:
-    nodes = real(tmp_path, 1)
-    with RunLock(tmp_path / "1" / RUN_LOCK), pytest.raises(Busy):
-        lock(nodes, answers(nodes), Asked(wait=True), Report(), lambda: True)
+    nodes = real(tmp_path, 1, 2)
+    found = answers(nodes)
+    with RunLock(tmp_path / "2" / RUN_LOCK), pytest.raises(Stopped):
+        lock(nodes, found, Asked(wait=True), Report(), lambda: True)
+    with RunLock(tmp_path / "1" / RUN_LOCK):
+        pass
 
 
 def _lock_and_release(nodes: list[NodeFact], rounds: int, barrier: Barrier) -> None:
