@@ -34,7 +34,7 @@ from alpenhorn.scan.good_since import good_since
 from alpenhorn.scan.sample import sample, sums
 
 PAGE = 2000
-FIRST_PAGE = 300  # small, so that results can be recorded while the next page is read
+FIRST_PAGE = 300  # small, so that workers start soon; each page is at most twice as long as the one before it
 MOST_HELD = 10_000  # results
 SPARE = 100  # copies of a page that may be skipped before another page is read
 DAY = 86_400.0
@@ -121,7 +121,7 @@ class Checks:
             from alpenhorn.scan.tape import back  # few archives have tape
 
             yield back(index, node.id)
-        yield from pages(index, node.id, PAGE, FIRST_PAGE, ready)
+        yield from pages(index, node.id, min(self.context.limits.page, PAGE), FIRST_PAGE, ready)
 
     def _ready(self, node: NodeFact) -> bool | None:
         return True if isinstance(self.context.ios[node.id], TapeNode) else None

@@ -29,7 +29,6 @@ from alpenhorn.transfer.methods import METHODS
 PAGE = 5000
 FIRST_PAGE = 500  # small, so that workers start soon; each page is at most twice as long as the one before it
 FIRST_SESSION = 1500  # the same if sessions with hosts or services are started, which takes long
-FOR_EACH_WORKER = 500  # requests of a page without sessions
 
 
 class Pulls:
@@ -41,8 +40,7 @@ class Pulls:
         self._sources = Sources(context)
         self._planned: dict[tuple[int, int], int] = {}  # the last planned request of each group and priority
         self._most_b = BATCH_BYTES * context.limits.workers
-        # While a page is planned, no worker gets a task; with longer pages, all would be idle for a fifth of a run.
-        self._short_page = max(FIRST_PAGE, min(FOR_EACH_WORKER * context.limits.workers, PAGE))
+        self._most = min(context.limits.page, PAGE)  # requests of a page without sessions
         self._begun_again = False
         self._pages: dict[tuple[int, PriorityLevel], Iterator[list[PullFact]]] = {}
         self._taken: Counter[tuple[int, PriorityLevel]] = Counter()  # pages with tasks
@@ -81,7 +79,7 @@ class Pulls:
                 facts = [fact for fact in facts if not self.context.planner.under_way(fact)]
             if facts:
                 yield facts
-            size = min(2 * size, PAGE if self._starts_session(last) else self._short_page)
+            size = min(2 * size, PAGE if self._starts_session(last) else self._most)
             facts = self._page(group_id, level, size, self._planned[key])
 
     def _page(self, group_id: int, level: PriorityLevel, size: int, after: int) -> list[PullFact]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+# Files for each worker that are planned at once.  Meanwhile no worker gets a task, and all would be idle for longer
+# with more.
+PAGE_FILES = 500
+
 
 class Limits(NamedTuple):
     """The deadlines of jobs, and the number of workers among which work is divided.
@@ -23,3 +27,8 @@ class Limits(NamedTuple):
             return None
         limited = 2 * size_b / rate if rate else 0.0
         return self.base + size_b / self.bytes_per_second + self.per_file * (files - 1) + limited
+
+    @property
+    def page(self) -> int:
+        """The number of files to plan at once."""
+        return PAGE_FILES * self.workers

@@ -105,7 +105,8 @@ def pages(
 ) -> Iterator[list[CheckFact]]:
     """Yield pages of the suspect copies on a node, released ones last; each page is read on demand.
 
-    `first`: length of the first page, if different.  `ready`: only copies that are ready, or are not; None: all.
+    `first`: length of the first page, if different; each one is at most twice as long as the one before it.
+    `ready`: only copies that are ready, or are not; None: all.
     """
     most = limit if first is None else first
     for wants in (*WANTED, "N"):
@@ -113,7 +114,7 @@ def pages(
         while rows := index.facts(CheckRow, SUSPECT, (node_id, wants, after, ready, most)):
             yield [check_fact(row) for row in rows]
             after = rows[-1].copy_id
-            most = limit
+            most = min(2 * most, limit)
 
 
 def unverified(
