@@ -65,7 +65,7 @@ def claim(index: Index, run: Run, wanted: Sequence[PullDecision]) -> list[PullDe
             for want in wanted
         ]
         index.executemany(index.insert_ignore("sync_claim", COLUMNS), rows)
-        own = _own_claims(index, run)
+        own = _own_claims(index, run, wanted)
         taken_over = False
         for want in wanted:
             if _key(want) not in own:
@@ -87,7 +87,7 @@ def claim(index: Index, run: Run, wanted: Sequence[PullDecision]) -> list[PullDe
                 if taken.rowcount:
                     taken_over = True
         if taken_over:
-            own = _own_claims(index, run)
+            own = _own_claims(index, run, wanted)
         # Only now, since the INSERT may have waited for the transaction that completed the request.
         pending = still_pending(index, [want.fact.request_id for want in wanted])
         useful = own.keys() - _already_present(index, wanted) - _source_gone(index, wanted)
@@ -176,8 +176,7 @@ def lock_files(index: Index, file_ids: Iterable[int]) -> None:
 def _already_present(index: Index, wanted: Sequence[PullDecision]) -> set[tuple[int, int]]:
     """Return (file id, group id) of files that another request has copied since the plan was made."""
     found: set[tuple[int, int]] = set()
-    for group_id in {want.fact.group_to_id for want in wanted}:
-        in_group = [want.fact.file_id for want in wanted if want.fact.group_to_id == group_id]
+    for group_id, in_group in _by_group(wanted).items():
         for marks, some in in_chunks(in_group):
             file_ids = index.values(
                 "SELECT c.file_id FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id"
@@ -189,12 +188,28 @@ def _already_present(index: Index, wanted: Sequence[PullDecision]) -> set[tuple[
     return found
 
 
-def _own_claims(index: Index, run: Run) -> dict[tuple[int, int], int]:
-    """Return the fences of this run's claims by (file id, group id)."""
-    rows = index.execute(
-        "SELECT file_id, target_id, fence FROM sync_claim WHERE kind = 'pull' AND run_id = ?", (run.id,)
-    )
-    return {(file_id, group_id): fence for file_id, group_id, fence in rows.fetchall()}
+def _own_claims(index: Index, run: Run, wanted: Sequence[PullDecision]) -> dict[tuple[int, int], int]:
+    """Return the fences of this run's claims on wanted pulls by (file id, group id)."""
+    by = index.dialect.by_index(OF_FILE)
+    found: dict[tuple[int, int], int] = {}
+    for group_id, file_ids in _by_group(wanted).items():
+        for marks, some in in_chunks(file_ids):
+            # The + keeps SQLite from going through all claims of the run.
+            rows = index.execute(
+                f"SELECT file_id, fence FROM sync_claim{by}"
+                f" WHERE kind = 'pull' AND target_id = ? AND +run_id = ? AND file_id IN ({marks})",
+                (group_id, run.id, *some),
+            )
+            found.update(((file_id, group_id), fence) for file_id, fence in rows.fetchall())
+    return found
+
+
+def _by_group(wanted: Sequence[PullDecision]) -> dict[int, list[int]]:
+    """Return the file ids by group id."""
+    found: dict[int, list[int]] = {}
+    for want in wanted:
+        found.setdefault(want.fact.group_to_id, []).append(want.fact.file_id)
+    return found
 
 
 def renew(index: Index, run: Run) -> int:
