@@ -28,7 +28,7 @@ from alpenhorn.transfer.methods import METHODS
 
 PAGE = 5000
 FIRST_PAGE = 500  # small, so that workers start soon; each page is at most twice as long as the one before it
-FIRST_SESSION = 1500  # the same if sessions with hosts or services are started, which takes long
+FIRST_SESSION = 2500  # the same if sessions with hosts or services are started, which takes long
 
 
 class Pulls:
