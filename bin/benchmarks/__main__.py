@@ -126,7 +126,7 @@ def _arguments() -> argparse.Namespace:
         type=Path,
         default=Path(tempfile.gettempdir()),
         metavar="DIR",
-        help="parent of the working directory, which is removed at the end; needs 10 GB (default: %(default)s)",
+        help="parent of the working directory, which is removed at the end; needs 20 GB (default: %(default)s)",
     )
     parser.add_argument(
         "--sha256", action="store_true", help="let alpenhorn compute and record SHA-256 sums, too"

@@ -94,6 +94,12 @@ class FewPull(Pull):
     files = 200
 
 
+class ManyPull(Pull):
+    """A run that copies many files."""
+
+    files, directories = 100_000, 400
+
+
 class RemotePull(Pull):
     """A run that copies files from another host."""
 

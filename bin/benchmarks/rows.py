@@ -37,8 +37,16 @@ ROWS = (
         "remote-small",
         "the same from another host (ssh to loopback)",
         "rsync -a over ssh, one session",
-        1.5,
+        1.3,
         cases.RemotePull,
+        rivals=(EqualWork,),
+    ),
+    Row(
+        "local-many",
+        "sync: 100,000 files of 10 kB between nodes of this host, no hard links",
+        "rsync -a",
+        1.2,
+        cases.ManyPull,
         rivals=(EqualWork,),
     ),
     Row(
