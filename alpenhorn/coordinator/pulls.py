@@ -28,7 +28,7 @@ from alpenhorn.transfer.methods import METHODS
 
 PAGE = 5000
 FIRST_PAGE = 500  # small, so that workers start soon; each page is at most twice as long as the one before it
-FIRST_SESSION = 2500  # the same if sessions with hosts or services are started, which takes long
+LEAST_SESSION = 500  # files for which it is worth to start a session with a host or service
 
 
 class Pulls:
@@ -40,7 +40,10 @@ class Pulls:
         self._sources = Sources(context)
         self._planned: dict[tuple[int, int], int] = {}  # the last planned request of each group and priority
         self._most_b = BATCH_BYTES * context.limits.workers
+        workers = context.limits.workers
         self._most = min(context.limits.page, PAGE)  # requests of a page without sessions
+        # The same with sessions with another host, one for each page: on a long link, all workers should soon have one.
+        self._most_in_session = min(max(LEAST_SESSION, 2 * PAGE // workers), PAGE)
         self._begun_again = False
         self._pages: dict[tuple[int, PriorityLevel], Iterator[list[PullFact]]] = {}
         self._taken: Counter[tuple[int, PriorityLevel]] = Counter()  # pages with tasks
@@ -69,9 +72,9 @@ class Pulls:
         key = (group_id, level.priority)
         size = FIRST_PAGE
         facts = self._page(group_id, level, size, 0 if level.priority else self._planned.get(key, 0))
-        if any(self._starts_session(fact) for fact in facts):
-            facts += self._page(group_id, level, FIRST_SESSION - size, facts[-1].request_id)
-            size = FIRST_SESSION
+        if most := max(map(self._session_page, facts), default=0):
+            size = max(FIRST_PAGE, most // 2)
+            facts += self._page(group_id, level, size - len(facts), facts[-1].request_id)
         while facts:
             last = facts[-1]
             self._planned[key] = last.request_id
@@ -79,7 +82,7 @@ class Pulls:
                 facts = [fact for fact in facts if not self.context.planner.under_way(fact)]
             if facts:
                 yield facts
-            size = min(2 * size, PAGE if self._starts_session(last) else self._most)
+            size = min(2 * size, self._session_page(last) or self._most)
             facts = self._page(group_id, level, size, self._planned[key])
 
     def _page(self, group_id: int, level: PriorityLevel, size: int, after: int) -> list[PullFact]:
@@ -96,14 +99,19 @@ class Pulls:
             level,
         )
 
-    def _starts_session(self, fact: PullFact) -> bool:
-        """Return whether a pull from the requested source, or from another one in its place, may start a session."""
+    def _session_page(self, fact: PullFact) -> int:
+        """Return the length of a page if the pull of a file starts a session with a host or service, 0 if it does not.
+
+        Without a route, it is assumed that another source, on another host, takes the place of the requested one.
+        """
         try:
             route = self.context.planner.routes.of(fact.node_from_id, fact.group_to_id)
         except StorageError:  # a package's storage class failed
-            return True
+            return PAGE
         methods = route.method.values() if isinstance(route, Route) else (Method.RSYNC_SSH,)
-        return any(METHODS[method].session or METHODS[method].network for method in methods)
+        if any(METHODS[method].network for method in methods):
+            return self._most_in_session
+        return PAGE if any(METHODS[method].session for method in methods) else 0
 
     def feed(self) -> list[Task]:
         self._withdraw_outdated()

@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-from alpenhorn.coordinator.pulls import FIRST_SESSION
 from tests.fixtures.archive import stand_in
 
 pytestmark = pytest.mark.one_engine
@@ -50,16 +49,19 @@ def test_files_come_from_another_host_in_few_sessions(hosts):
     assert len(sessions.read_text()) < 10
 
 
-def test_a_backlog_from_another_host_takes_no_more_sessions_with_more_workers(sqlite_hosts):
+@pytest.mark.parametrize(("jobs", "files", "expected"), [(8, 1876, 3), (20, 501, 2)])
+def test_a_backlog_from_another_host_takes_few_sessions_and_more_with_more_workers(
+    sqlite_hosts, jobs, files, expected
+):
     hosts = sqlite_hosts
-    hosts.requests(hosts.files(3 * FIRST_SESSION + 1, "far", 10), "far", "safe")
+    hosts.requests(hosts.files(files, "far", 10), "far", "safe")
     sessions = hosts.base / "sessions"
     counting = stand_in(hosts.base / "bin", "counting-ssh", f'echo >> {sessions}; exec ssh "$@"')
-    hosts.configure(transfer={"ssh": [str(counting), *hosts.sshd.ssh[1:]]}, sync={"jobs": 4})
+    hosts.configure(transfer={"ssh": [str(counting), *hosts.sshd.ssh[1:]]}, sync={"jobs": jobs})
     hosts.synced("--only", "pull")
     assert hosts.pending() == 0 and hosts.tree("far").items() <= hosts.tree("safe").items()
-    # One for the first page, one for the second, which is twice as long, and one for the last file.
-    assert len(sessions.read_text()) == 3
+    # One for each page: 8 workers: 625, 1250 and 1 files.
+    assert len(sessions.read_text()) == expected
 
 
 def test_odd_names_come_over_the_network_as_they_are(hosts):
