@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -207,6 +208,23 @@ def test_situation_14_no_terminal_is_asked_for_whatever_the_configuration_of_ssh
     wanted(hosts)
     hosts.synced()
     assert hosts.tree("safe") == hosts.tree("far")
+
+
+@pytest.mark.parametrize("tar", [True, False])
+def test_a_run_shares_a_connection_that_ssh_keeps_open_and_does_not_wait_for_its_end(
+    hosts: Archive, sshd: Sshd, tar: bool
+) -> None:
+    """The program that keeps it open inherits the standard error of the first session."""
+    config = hosts.base / "client_config"
+    shared = f"    ControlMaster auto\n    ControlPath /tmp/alpenhorn-{os.getpid()}\n    ControlPersist 600\n"
+    config.write_text(sshd.client("*") + shared)
+    hosts.configure(transfer={"ssh": ["ssh", "-F", str(config)], "tar": tar})
+    wanted(hosts)
+    hosts.requests([hosts.file("acq/big", os.urandom(65 * 2**20), "far")], "far", "safe")
+    hosts.synced()
+    assert hosts.tree("safe") == hosts.tree("far")
+    # It fails if no connection is open any more.
+    subprocess.run(["ssh", "-F", str(config), "-O", "exit", sshd.address], check=True)
 
 
 def test_situation_07_a_key_that_may_only_read_with_rrsync(hosts: Archive, sshd: Sshd) -> None:
