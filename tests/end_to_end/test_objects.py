@@ -11,7 +11,7 @@ import pytest
 
 from alpenhorn.reasons import Code
 from tests.fixtures.archive import Archive, wait_for
-from tests.fixtures.rclone import Service, serving
+from tests.fixtures.rclone import MOTO, Moto, Service, serving
 
 pytestmark = [pytest.mark.one_engine, pytest.mark.ci]
 
@@ -42,8 +42,13 @@ def objects(archive: Archive, service: Service, **columns: object) -> Path:
     return root
 
 
-def test_files_are_stored_checked_fetched_and_deleted(archive: Archive, buckets: Service) -> None:
-    service = buckets
+@pytest.mark.parametrize("kind", ["s3", MOTO])
+def test_files_are_stored_checked_fetched_and_deleted(archive: Archive, tmp_path: Path, kind: str) -> None:
+    with serving(tmp_path / "service", kind) as service:
+        _store_check_fetch_and_delete(archive, service)
+
+
+def _store_check_fetch_and_delete(archive: Archive, service: Service) -> None:
     archive.node("disk", archive=1)
     archive.node("back", archive=1)
     objects(archive, service)
@@ -65,6 +70,23 @@ def test_files_are_stored_checked_fetched_and_deleted(archive: Archive, buckets:
         archive.set_copy(file, "store", "YN")
     archive.synced()
     assert {archive.copy(file, "store") for file in files} == {"NN"} and not service.objects()
+
+
+def test_an_object_of_another_sum_is_corrupt_for_amazon_s3_as_well(
+    sqlite_archive: Archive, tmp_path: Path
+) -> None:
+    archive = sqlite_archive
+    archive.node("disk", archive=1)
+    with serving(tmp_path / "service", MOTO) as service:
+        assert isinstance(service, Moto)
+        objects(archive, service)
+        wrong, gone, right = store(archive, service, "wrong", "gone", "right")
+        service.rclone("rcat", "store:bucket/place/acq/wrong", stdin=b"ACQ/WRONG")  # of the same length
+        service.rclone("deletefile", "store:bucket/place/acq/gone")
+        for file in (wrong, gone, right):
+            archive.set_copy(file, "store", "MY")
+        assert archive.sync("--only", "check").status == 1
+        assert [archive.copy(file, "store") for file in (wrong, gone, right)] == ["XY", "NY", "YY"]
 
 
 def store(archive: Archive, service: Service, *names: str) -> list[int]:
