@@ -321,7 +321,8 @@ def lock(
         if taken:
             found.locks[node.id] = run_lock
         elif stopping():
-            release(holders.values())
+            found.locks |= holders  # some may get theirs at this moment
+            found.release()
             raise Stopped("the run was asked to stop")
         else:
             busy.append(node)

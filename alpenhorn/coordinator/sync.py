@@ -38,7 +38,7 @@ from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.pulls import pending_total
 from alpenhorn.scan.work import Place, any_policy
 from alpenhorn.workers.lock_holder import LockHolder
-from alpenhorn.workers.pool import Pool
+from alpenhorn.workers.pool import Pool, nothing
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.manifests import Manifests
@@ -153,12 +153,8 @@ def sync(
     finally:
         found.release()
         index.stopping = index.hold_on = node_steps.never
-        index.on_wait = _do_nothing
+        index.on_wait = nothing
     return report
-
-
-def _do_nothing() -> None:
-    pass
 
 
 def _report_stuck(

@@ -110,16 +110,24 @@ def held_claims(index: Index, run: Run, kind: str, target_id: int, fences: Mappi
     The claims are locked until the transaction ends, so that none is taken over before the results are recorded.
     `kind`: "pull" or "delete"; `target_id`: the group or the node; `fences`: file id to fence.
     """
-    lock, by = index.dialect.for_update, index.dialect.by_index(OF_FILE)
-    found: set[int] = set()
-    for marks, some in in_chunks(sorted(fences)):
+    found = _fences(index, run, kind, target_id, sorted(fences), index.dialect.for_update)
+    return {file_id for file_id, fence in found.items() if fence == fences[file_id]}
+
+
+def _fences(
+    index: Index, run: Run, kind: str, target_id: int, file_ids: Sequence[int], lock: str = ""
+) -> dict[int, int]:
+    """Return the fences of this run's claims by file id; the parameters are those of `held_claims`."""
+    by = index.dialect.by_index(OF_FILE)
+    found: dict[int, int] = {}
+    for marks, some in in_chunks(file_ids):
         # The + keeps SQLite from going through all claims of the run.
         rows = index.execute(
             f"SELECT file_id, fence FROM sync_claim{by}"
             f" WHERE kind = ? AND target_id = ? AND +run_id = ? AND file_id IN ({marks}){lock}",
             (kind, target_id, run.id, *some),
         )
-        found.update(file_id for file_id, fence in rows.fetchall() if fence == fences[file_id])
+        found.update(rows.fetchall())
     return found
 
 
@@ -190,18 +198,11 @@ def _already_present(index: Index, wanted: Sequence[PullDecision]) -> set[tuple[
 
 def _own_claims(index: Index, run: Run, wanted: Sequence[PullDecision]) -> dict[tuple[int, int], int]:
     """Return the fences of this run's claims on wanted pulls by (file id, group id)."""
-    by = index.dialect.by_index(OF_FILE)
-    found: dict[tuple[int, int], int] = {}
-    for group_id, file_ids in _by_group(wanted).items():
-        for marks, some in in_chunks(file_ids):
-            # The + keeps SQLite from going through all claims of the run.
-            rows = index.execute(
-                f"SELECT file_id, fence FROM sync_claim{by}"
-                f" WHERE kind = 'pull' AND target_id = ? AND +run_id = ? AND file_id IN ({marks})",
-                (group_id, run.id, *some),
-            )
-            found.update(((file_id, group_id), fence) for file_id, fence in rows.fetchall())
-    return found
+    return {
+        (file_id, group_id): fence
+        for group_id, file_ids in _by_group(wanted).items()
+        for file_id, fence in _fences(index, run, "pull", group_id, file_ids).items()
+    }
 
 
 def _by_group(wanted: Sequence[PullDecision]) -> dict[int, list[int]]:

@@ -123,7 +123,7 @@ class LockHolder:
     @property
     def lost(self) -> bool:
         """Whether the process holding the lock was killed, so that another run may have the lock."""
-        return self._ended or _has_ended(self._pidfd, 0)
+        return self._ended or processes.has_ended(self._pidfd, 0)
 
     def noted(self) -> str:
         """Return the note of the last run that left one, "" for none."""
@@ -150,7 +150,7 @@ class LockHolder:
             return True
         self._ended = True
         try:
-            if _has_ended(self._pidfd, seconds):
+            if processes.has_ended(self._pidfd, seconds):
                 os.waitpid(self._pid, 0)
                 return True
             return not processes.kill_tree(self._pid)
@@ -169,12 +169,6 @@ def release(locks: Iterable[LockHolder]) -> list[LockHolder]:
         lock.start_release()
     end = time.monotonic() + RELEASE_SECONDS
     return [lock for lock in locks if not lock.release(max(0.0, end - time.monotonic()))]
-
-
-def _has_ended(pidfd: int, seconds: float) -> bool:
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))
 
 
 # --- in the process that holds the lock ----------------------------------------------------------------
