@@ -10,7 +10,6 @@ from errno import EDQUOT, ENOSPC
 from alpenhorn.coordinator.context import Context, Worklist
 from alpenhorn.coordinator.manifest_due import ANEW, fresh
 from alpenhorn.fs.manifest_token import UNREADABLE
-from alpenhorn.index.connection import Index
 from alpenhorn.model.manifests import (
     ChangedFile,
     CompareFile,
@@ -31,7 +30,9 @@ _log = logging.getLogger(__name__)
 
 PAGE = 20_000  # entries of a part
 MOST_TOUCHED = 50_000  # changed files; with more, the whole manifest is written
-FEW_TOUCHED = 1000  # changed files; with more, it is also written if they are half of all
+FEW_TOUCHED = (
+    1000  # the same if the existing manifest has no more entries: reading all copies in order is faster
+)
 ENTRY_B = 200  # of a manifest, on average
 
 RunWorklists = Callable[[Context, dict[TaskKind, Worklist], Callable[[], bool]], None]
@@ -95,18 +96,12 @@ class Manifests:
             records.record_token(index, node, "", latest, 0)  # otherwise the next run would compare it again
             return None
         touched = scan.touched(index, node_id, one.event_id, latest, MOST_TOUCHED + 1) if one.touched else []
-        rows = scan.files(index, node_id, touched) if _few(index, node_id, len(touched)) else []
+        most = MOST_TOUCHED if len(touched) < one.files else FEW_TOUCHED
+        rows = scan.files(index, node_id, touched) if 0 < len(touched) <= most else []
         # Without the file's row the path to remove from the manifest is unknown.
         if rows and len(rows) == len(touched) and all(row.acq is not None for row, _ in rows):
             return Changes(context, node, token, one, rows)
         return Draft(context, node, token, latest)
-
-
-def _few(index: Index, node_id: int, touched: int) -> bool:
-    """Return whether reading the changed files is faster than reading all in order.  `touched`: the number of them."""
-    if touched <= FEW_TOUCHED:
-        return touched > 0
-    return touched <= MOST_TOUCHED and 2 * touched < scan.count(index, node_id)
 
 
 class Comparing:
