@@ -121,7 +121,7 @@ class Checks:
             from alpenhorn.scan.tape import back  # few archives have tape
 
             yield back(index, node.id)
-        yield from pages(index, node.id, min(self.context.limits.page, PAGE), FIRST_PAGE, ready)
+        yield from pages(index, node.id, self.context.limits.page(PAGE), FIRST_PAGE, ready)
 
     def _ready(self, node: NodeFact) -> bool | None:
         return True if isinstance(self.context.ios[node.id], TapeNode) else None

@@ -41,7 +41,7 @@ class Pulls:
         self._planned: dict[tuple[int, int], int] = {}  # the last planned request of each group and priority
         self._most_b = BATCH_BYTES * context.limits.workers
         workers = context.limits.workers
-        self._most = min(context.limits.page, PAGE)  # requests of a page without sessions
+        self._most = context.limits.page(PAGE)  # requests of a page without sessions
         # The same with sessions with another host, one for each page: on a long link, all workers should soon have one.
         self._most_in_session = min(max(LEAST_SESSION, 2 * PAGE // workers), PAGE)
         self._begun_again = False

@@ -82,9 +82,10 @@ def pull_tasks(
     for (_, node_id, method), decisions in by_route.items():
         source, node = decisions[0].source, decisions[0].node
         assert source is not None and node is not None
-        most = SESSION_FILES if METHODS[method].session else BATCH_FILES
+        traits = METHODS[method]
+        most = SESSION_FILES if traits.session else BATCH_FILES
         workers, most_b = limits.workers, BATCH_BYTES
-        if METHODS[method].session and METHODS[method].network:
+        if traits.session and traits.network:
             workers, most_b = 1, max(BIG, BATCH_BYTES // limits.workers)
         if bytes_per_second := rate(decisions[0]):
             most_b = min(most_b, bytes_per_second * JOB_SECONDS)

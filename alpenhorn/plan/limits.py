@@ -28,7 +28,6 @@ class Limits(NamedTuple):
         limited = 2 * size_b / rate if rate else 0.0
         return self.base + size_b / self.bytes_per_second + self.per_file * (files - 1) + limited
 
-    @property
-    def page(self) -> int:
-        """The number of files to plan at once."""
-        return PAGE_FILES * self.workers
+    def page(self, most: int) -> int:
+        """Return the number of files to plan at once, at most `most`."""
+        return min(PAGE_FILES * self.workers, most)
