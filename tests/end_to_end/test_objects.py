@@ -30,6 +30,12 @@ def service(tmp_path: Path) -> Iterator[Service]:
         yield running
 
 
+@pytest.fixture(params=["s3", MOTO])
+def any_s3(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Service]:
+    with serving(tmp_path / "service", request.param) as running:
+        yield running
+
+
 def objects(archive: Archive, service: Service, **columns: object) -> Path:
     """Create the node `store` with objects, and initialise it."""
     archive.configure()
@@ -42,13 +48,8 @@ def objects(archive: Archive, service: Service, **columns: object) -> Path:
     return root
 
 
-@pytest.mark.parametrize("kind", ["s3", MOTO])
-def test_files_are_stored_checked_fetched_and_deleted(archive: Archive, tmp_path: Path, kind: str) -> None:
-    with serving(tmp_path / "service", kind) as service:
-        _store_check_fetch_and_delete(archive, service)
-
-
-def _store_check_fetch_and_delete(archive: Archive, service: Service) -> None:
+def test_files_are_stored_checked_fetched_and_deleted(archive: Archive, any_s3: Service) -> None:
+    service = any_s3
     archive.node("disk", archive=1)
     archive.node("back", archive=1)
     objects(archive, service)

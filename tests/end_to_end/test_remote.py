@@ -34,14 +34,20 @@ def sqlite_hosts(sqlite_archive, sshd):
     return archive
 
 
+def count_sessions(hosts, **configuration):
+    """Return the file to which each ssh session of a run adds a line."""
+    sessions = hosts.base / "sessions"
+    counting = stand_in(hosts.base / "bin", "counting-ssh", f'echo >> {sessions}; exec ssh "$@"')
+    hosts.configure(transfer={"ssh": [str(counting), *hosts.sshd.ssh[1:]]}, **configuration)
+    return sessions
+
+
 def test_files_come_from_another_host_in_few_sessions(hosts):
     ids = hosts.files(500, "far", 3000)
     big = os.urandom(70 * 2**20)
     ids.append(hosts.file("acq/big", big, "far"))
     hosts.requests(ids, "far", "safe")
-    sessions = hosts.base / "sessions"
-    counting = stand_in(hosts.base / "bin", "counting-ssh", f'echo >> {sessions}; exec ssh "$@"')
-    hosts.configure(transfer={"ssh": [str(counting), *hosts.sshd.ssh[1:]]})
+    sessions = count_sessions(hosts)
     hosts.synced()
     assert hosts.tree("safe") == hosts.tree("far")
     assert hosts.pending() == 0 and hosts.claims() == 0 and hosts.violations() == []
@@ -55,9 +61,7 @@ def test_a_backlog_from_another_host_takes_few_sessions_and_more_with_more_worke
 ):
     hosts = sqlite_hosts
     hosts.requests(hosts.files(files, "far", 10), "far", "safe")
-    sessions = hosts.base / "sessions"
-    counting = stand_in(hosts.base / "bin", "counting-ssh", f'echo >> {sessions}; exec ssh "$@"')
-    hosts.configure(transfer={"ssh": [str(counting), *hosts.sshd.ssh[1:]]}, sync={"jobs": jobs})
+    sessions = count_sessions(hosts, sync={"jobs": jobs})
     hosts.synced("--only", "pull")
     assert hosts.pending() == 0 and hosts.tree("far").items() <= hosts.tree("safe").items()
     # One for each page: 8 workers: 625, 1250 and 1 files.
