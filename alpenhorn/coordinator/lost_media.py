@@ -56,7 +56,7 @@ def refuse_if_there(index: Index, node: NodeFact, host: str, before_fork: Callab
                 f" reconcile --node {quote(node.name)}"
             )
         return
-    known = media.load(index).media.get(node.id)
+    known = media.medium_of(index, node.id)
     if node.active and known is not None and known.wrong:
         return
     last = index.value("SELECT MAX(started) FROM sync_run WHERE host = ?", (node.host,))
@@ -106,6 +106,6 @@ def is_medium_of(index: Index, node: NodeFact, seen: MediumAtRoot) -> bool:
     if node.medium is not None and seen.identity is not None:
         return seen.identity.medium == node.medium
     names = {node.name} | {name for _, name in former_names(index, [node.id])}
-    known = media.load(index).media.get(node.id)
+    known = media.medium_of(index, node.id)
     confirmed = known is not None and known.generation > 0
     return seen.owner in names and (seen.unread or not confirmed)

@@ -259,11 +259,10 @@ class Media:
 
     def _move(self, node: NodeFact) -> Task:
         """Record the next generation as intended, and return the task that writes it."""
-        known = scan.load(self._index)
-        fact, identity = known.media.get(node.id), self._found.answers[node.id].identity
+        fact, identity = scan.medium_of(self._index, node.id), self._found.answers[node.id].identity
         anew = self._judged.standings.get(node.id) in (Standing.NEW, Standing.EXCHANGED)
         medium = fact.medium if fact is not None and fact.medium is not None else new_id()
-        intended = Identity(known.identity, medium, next_generation(fact, identity), new_word())
+        intended = Identity(scan.identity(self._index), medium, next_generation(fact, identity), new_word())
         record.intend(self._index, node.id, intended)
         job = IdentityJob(node, intended, anew)
         assert self.context is not None

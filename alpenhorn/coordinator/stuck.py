@@ -71,7 +71,7 @@ def holder(named: str, changed: float | None) -> Holder | None:
 
 def _known(index: Index, lock: LockHolder, held: Holder) -> Holder:
     """Return the holder with the data of its run in the index, if the lock names a run that has not ended."""
-    noted = noted_run(lock.noted(), media.load(index).identity)
+    noted = noted_run(lock.noted(), media.identity(index))
     if noted is None:
         return held
     try:

@@ -170,9 +170,14 @@ class _RowCheck:
         self.columns = [_column(name) for name in columns]
         self.sums = [name.startswith(_SUM) or name.endswith(_SUM_AS) for name in columns]
         self.known: set[tuple[type, ...]] = set()
+        self._numbers = [place for place, name in enumerate(self.columns) if name in FLOATS]
+        self._if_finite: set[tuple[type, ...]] = set()
 
     def mend(self, cursor: Cursor, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the row with wrong values replaced."""
+        signature = tuple(map(type, row))
+        if signature in self._if_finite and self._finite(row):
+            return row
         cells: list[Any] = []
         faults: list[Reason] = []
         for column, is_sum, cell in zip(self.columns, self.sums, row, strict=True):
@@ -192,11 +197,13 @@ class _RowCheck:
             mended.fault = faults[0]
             return mended
         same = tuple(cells)
-        signature = tuple(map(type, row))
-        # The type alone does not show whether a number is finite.
-        if signature == tuple(map(type, same)) and not FLOATS.intersection(self.columns):
-            self.known.add(signature)
+        if signature == tuple(map(type, same)):
+            # The type alone does not show whether a number is finite.
+            (self._if_finite if self._numbers else self.known).add(signature)
         return same
+
+    def _finite(self, row: tuple[Any, ...]) -> bool:
+        return all(row[place] is None or math.isfinite(row[place]) for place in self._numbers)
 
 
 def _fits(column: str, cell: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
 from posixpath import normpath
 from typing import NamedTuple
 
@@ -35,13 +36,18 @@ def overlap(one: Root, other: Root, real: Mapping[str, str]) -> Overlap | None:
     `real`: paths without symbolic links, as far as known.
     """
     for first, second in (
-        (normpath(one.path), normpath(other.path)),
-        (real.get(one.path, one.path), real.get(other.path, other.path)),
+        (_plain(one.path), _plain(other.path)),
+        (_plain(real.get(one.path, one.path)), _plain(real.get(other.path, other.path))),
     ):
         how = _how(first, second)
         if how:
             return Overlap(one, how, other)
     return None
+
+
+def _plain(path: str) -> str:
+    """Return an absolute path in one spelling: POSIX lets two slashes at its beginning mean something else."""
+    return f"/{normpath(path).lstrip('/')}"
 
 
 def _how(one: str, other: str) -> str:
@@ -62,9 +68,21 @@ def first_overlap(one: Root, others: Iterable[Root], real: Mapping[str, str]) ->
 
 def overlaps(roots: Iterable[Root], real: Mapping[str, str]) -> list[Overlap]:
     """Return each pair of overlapping roots of a host once."""
-    found: list[Overlap] = []
-    seen: list[Root] = []
-    for root in roots:
-        found += [one for other in seen if (one := overlap(root, other, real))]
-        seen.append(root)
-    return found
+    every = list(roots)
+    at: dict[str, list[int]] = {}
+    for number, root in enumerate(every):
+        for path in _spellings(root, real):
+            at.setdefault(path, []).append(number)
+    pairs = {
+        (max(number, other), min(number, other))
+        for number, root in enumerate(every)
+        for path in _spellings(root, real)
+        for above in (path, *map(str, PurePosixPath(path).parents))
+        for other in at.get(above, ())
+        if other != number
+    }
+    return [found for one, other in sorted(pairs) if (found := overlap(every[one], every[other], real))]
+
+
+def _spellings(root: Root, real: Mapping[str, str]) -> set[str]:
+    return {_plain(root.path), _plain(real.get(root.path, root.path))}

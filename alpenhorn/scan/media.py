@@ -20,7 +20,7 @@ MEDIA = """
            m.wrong IS NOT NULL AS is_wrong, m.distrust, n.name
     FROM sync_medium m JOIN storagenode n ON n.id = m.node_id
 """
-
+MEDIUM = f"{MEDIA} WHERE m.node_id = ?"
 
 # Active nodes whose copies do not count for now, or whose media have changed.
 STATES = """
@@ -95,6 +95,18 @@ def load(index: Index) -> KnownMedia:
     return KnownMedia(
         media, names, about.get(IDENTITY, ""), about.get(RESTORED, ""), int(about.get(PRUNED, "0"))
     )
+
+
+def medium_of(index: Index, node_id: int) -> MediumFact | None:
+    """Return the recorded medium of a node; None without one."""
+    row = index.fact(_MediumRow, MEDIUM, (node_id,), is_wrong=bool)
+    return None if row is None else row.fact
+
+
+def identity(index: Index) -> str:
+    """Return the index's random id, "" before the first run."""
+    found = index.value("SELECT value FROM sync_index WHERE name = ?", (IDENTITY,))
+    return "" if found is None else str(found)
 
 
 class MediumState(NamedTuple):

@@ -57,11 +57,13 @@ class Topology(NamedTuple):
     def called_as_in(self, before: Topology) -> Topology:
         """Return this topology with the names of nodes in `before`, so that a node renamed during a run keeps its name
         until the next run, which updates its marker."""
-        nodes = {
-            node_id: node._replace(name=before.nodes[node_id].name) if node_id in before.nodes else node
+        names = {node_id: node.name for node_id, node in before.nodes.items()}
+        renamed = {
+            node_id: node._replace(name=names[node_id])
             for node_id, node in self.nodes.items()
+            if names.get(node_id, node.name) != node.name
         }
-        return self._replace(nodes=nodes)
+        return self._replace(nodes=self.nodes | renamed)
 
     def named(self, names: Sequence[str]) -> list[NodeFact]:
         """Return the nodes with the names, each once.  Raises NotFound for the first unknown name."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from alpenhorn.plan.roots import Root, first_overlap, overlap, overlaps
@@ -46,3 +48,13 @@ def test_the_message_names_both_nodes_and_roots() -> None:
     )
     assert [str(one) for one in overlaps(roots, {})] == [str(first_overlap(roots[2], roots, {}))]
     assert first_overlap(roots[0], [roots[1]], {}) is None
+
+
+def test_each_pair_of_overlapping_roots_is_found_once() -> None:
+    random = Random(1)
+    for _ in range(200):
+        paths = ["/" + "/".join(random.choices("ab..", k=random.randrange(5))) for _ in range(6)]
+        roots = [Root(str(number), path) for number, path in enumerate(paths)]
+        real = {path: f"/{random.choice('abc')}" for path in paths if random.random() < 0.3}
+        each = [(one, other) for place, one in enumerate(roots) for other in roots[:place]]
+        assert overlaps(roots, real) == [found for pair in each if (found := overlap(*pair, real))]
