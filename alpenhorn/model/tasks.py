@@ -80,7 +80,7 @@ class Task(NamedTuple):
 
     `stage`: the directory below the node's `.alpenhorn/` for the job's temporary files.  Its name is unique
     in the run, so that the leftovers of a killed worker can be removed safely.  `at`: the address of the machine of
-    the cluster that carries it out, "" for this one.
+    the cluster that carries it out, "" for this one.  `network`: it mostly waits for another host or a service.
     """
 
     kind: TaskKind
@@ -91,6 +91,7 @@ class Task(NamedTuple):
     deadline: float | None = None
     stage: str = ""
     at: str = ""
+    network: bool = False
 
 
 class Verdict(StrEnum):

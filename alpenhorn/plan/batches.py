@@ -102,6 +102,7 @@ def pull_tasks(
                 deadline=limits.deadline(len(batch), size_b),
                 # Named after the file, so that the next run finds the part and continues it.
                 stage=f"part-{batch[0].file_id}-{batch[0].md5sum}" if big else stage(),
+                network=traits.network or traits.service,
             )
 
 

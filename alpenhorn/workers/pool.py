@@ -177,7 +177,11 @@ class Pool:
     # queue
 
     def submit(self, task: Task) -> None:
-        """Queue a task; `wait` hands tasks out round robin over the nodes, in order within a node."""
+        """Queue a task; `wait` hands tasks out round robin over the nodes, in order within a node.
+
+        The last idle worker of several gets a task of the network only if there is no other: a slow link must not hold
+        up the work of this host.
+        """
         if self._stopped:
             raise ValueError("pool is stopped")
         self._queues.setdefault(task.node_id, deque()).append(task)
@@ -339,16 +343,29 @@ class Pool:
     def _next_task(self) -> Task | None:
         """Take the next task that is to be done from the queues; None if there is none."""
         while self._ready:
-            node_id = next(iter(self._ready))
+            node_id, place = self._next_place()
             queue = self._queues[node_id]
-            decide = self._deciders.get(queue[0].kind)
-            task = queue[0] if decide is None else decide(queue[0])
-            queue.popleft()
+            decide = self._deciders.get(queue[place].kind)
+            task = queue[place] if decide is None else decide(queue[place])
+            del queue[place]
             del self._ready[node_id]  # its next turn comes after the other nodes'
             if task is not None:
                 return task
             self._set_ready(node_id)
         return None
+
+    def _next_place(self) -> tuple[int, int]:
+        """Return the node of the next task, and the place of the task in the node's queue."""
+        first = next(iter(self._ready))
+        if self._queues[first][0].network and self._size > 1 and self._on_the_network() >= self._size - 1:
+            for node_id in self._ready:
+                for place, task in enumerate(self._queues[node_id]):
+                    if not task.network:
+                        return node_id, place
+        return first, 0
+
+    def _on_the_network(self) -> int:
+        return sum(worker.task is not None and worker.task.network for worker in self._workers.values())
 
     def _replace(self, number: int) -> _Worker | None:
         if self._workers and time.monotonic() < self._fork_after:

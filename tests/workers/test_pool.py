@@ -66,9 +66,9 @@ class Pipe:
             file.read(1)
 
 
-def task(name="", node=1, deadline=None):
+def task(name="", node=1, deadline=None, network=False):
     fact = NodeFact(node, "n", None, 1, None, None, None, True, False, None, None, None, 0.0, None)
-    return Task(TaskKind.PROBE, node, ProbeJob(fact), deadline=deadline, stage=str(name))
+    return Task(TaskKind.PROBE, node, ProbeJob(fact), deadline=deadline, stage=str(name), network=network)
 
 
 def name_of(task, reporter):
@@ -282,6 +282,47 @@ def test_a_node_at_its_limit_leaves_the_other_workers_to_others(pipe, gate):
         assert {pipe.hear() for _ in range(3)} == {"1", "2", "3"}
         os.write(gate.write_fd, b".....")
         assert len(all_done(pool)) == 5
+
+
+@pytest.mark.parametrize("node", [1, 2])
+def test_one_worker_is_left_to_tasks_that_need_no_network(pipe, gate, node):
+    def work(task, reporter):
+        pipe.tell(task.stage)
+        if task.network:
+            gate.pass_on()
+
+    with Pool(3, work) as pool:
+        for number in range(4):
+            pool.submit(task(f"slow{number}", network=True))
+        for number in range(3):
+            pool.submit(task(f"quick{number}", node))
+        done = 0
+        while done < 3:  # the workers on the network do not end
+            done += len(pool.wait(SOON))
+        pool.wait(0)
+        begun = [pipe.hear() for _ in range(6)]
+        assert sorted(begun[:5]) == ["quick0", "quick1", "quick2", "slow0", "slow1"]
+        assert begun[5] == "slow2"  # there is nothing else for the third worker
+        os.write(gate.write_fd, b"....")
+        assert len(all_done(pool)) == 4
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_tasks_of_the_network_have_all_workers_if_there_are_no_others(pipe, gate, size):
+    with Pool(size, lambda task, reporter: (pipe.tell(task.stage), gate.pass_on())) as pool:
+        for number in range(size):
+            pool.submit(task(number, network=True))
+        pool.wait(0)
+        assert sorted(pipe.hear() for _ in range(size)) == [str(number) for number in range(size)]
+        os.write(gate.write_fd, b"." * size)
+        assert len(all_done(pool)) == size
+
+
+def test_the_only_worker_takes_tasks_in_their_order(pipe):
+    with Pool(1, name_of) as pool:
+        for name, network in (("slow", True), ("quick", False)):
+            pool.submit(task(name, network=network))
+        assert [done.outcome for done in all_done(pool)] == ["slow", "quick"]
 
 
 def test_a_limit_of_none_at_all_is_refused():
