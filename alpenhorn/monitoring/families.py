@@ -46,6 +46,8 @@ ACTIVE = "alpenhorn_node_active"
 FREE = "alpenhorn_node_free_bytes"
 USED = "alpenhorn_node_used_ratio"
 VERIFIED = "alpenhorn_node_oldest_verification_timestamp_seconds"
+TO_TAPE = "alpenhorn_node_files_not_on_tape"
+TO_TAPE_SINCE = "alpenhorn_node_oldest_not_on_tape_timestamp_seconds"
 PENDING = "alpenhorn_group_pending_requests"
 OLDEST = "alpenhorn_group_oldest_request_timestamp_seconds"
 ATTENTION = "alpenhorn_attention_items"
@@ -103,6 +105,8 @@ OF_INDEX = (
         "Time at which the good copy was read that was not read for the longest time, on nodes with auto_verify.",
         ("node",),
     ),
+    Family(TO_TAPE, "Number of files on a node that wait to be put on tape, or are in a batch.", ("node",)),
+    Family(TO_TAPE_SINCE, "Time since when the oldest of them waits.", ("node",)),
     Family(PENDING, "Number of pending copy requests into a group.", ("group",)),
     Family(OLDEST, "Time of the oldest pending copy request into a group.", ("group",)),
     Family(ATTENTION, "Number of items that need attention, by the code of their reason.", ("code",)),

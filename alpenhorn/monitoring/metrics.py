@@ -174,6 +174,10 @@ def _read(config: Config, index: Index, now: float) -> Values:
             values[families.USED][node.name,] = status.full
         if status.verified is not None:
             values[families.VERIFIED][node.name,] = posix(status.verified)
+        if status.to_tape is not None:
+            values[families.TO_TAPE][node.name,] = status.to_tape.files
+            if status.to_tape.since is not None:
+                values[families.TO_TAPE_SINCE][node.name,] = posix(status.to_tape.since)
     for group in measures.pending(index):
         values[families.PENDING][group.group,] = group.requests
         if group.oldest is not None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,31 @@ def test_without_a_textfile_the_command_prints_what_the_index_knows(both: Archiv
     values = families.parse(both.run("metrics").out)
     assert values[families.ACTIVE] == {("vault",): 1}
     assert families.ATTEMPT not in values
+
+
+def test_files_that_are_not_on_tape_yet_are_counted(both: Archive) -> None:
+    both.node("tape")
+    for name, state, since in (
+        ("a", "collecting", "2026-07-22 10:00:00"),
+        ("b", "asked", "2026-07-21 10:00:00"),
+        ("c", "on tape", "2026-07-20 10:00:00"),
+    ):
+        both.insert(
+            "sync_tape",
+            node_id=both.id("storagenode", "tape"),
+            file_id=both.file(f"acq/{name}", b"1", "tape"),
+            state=state,
+            batch="",
+            since=since,
+            tries=0,
+            next=since,
+            error="",
+            md5sum="",
+            medium="",
+        )
+    values = families.parse(both.run("metrics").out)
+    assert values[families.TO_TAPE] == {("tape",): 2}
+    assert values[families.TO_TAPE_SINCE] == {("tape",): datetime(2026, 7, 21, 10, tzinfo=UTC).timestamp()}
 
 
 def test_without_an_index_the_command_fails(sqlite_archive: Archive) -> None:
