@@ -139,6 +139,7 @@ OBJECT_JOBS = {
     "CheckJob": Handler("alpenhorn.workers.objects.check:check", ("report", "deadline")),
     "PullJob": Handler("alpenhorn.workers.objects.pull:pull_from", ("report", "deadline")),
     "CompareJob": Handler("alpenhorn.workers.objects.look:compare", ("report", "deadline")),
+    "ManifestJob": Handler("alpenhorn.workers.objects.manifest:write", ("stage", "report", "deadline")),
     "LookJob": Handler("alpenhorn.workers.objects.look:look", ("report", "deadline")),
     "ReconcileJob": Handler("alpenhorn.workers.objects.look:reconcile", ("report", "deadline")),
 }

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 
 from alpenhorn.coordinator.context import Context
-from alpenhorn.io.base import DirectoryNode, TapeNode
+from alpenhorn.io.base import TapeNode
 from alpenhorn.scan import manifest as scan
 
 # Events of other nodes that runs may scan again; beyond that the position is saved.
@@ -23,18 +23,14 @@ def tokens(context: Context, found: Mapping[int, str]) -> dict[int, str]:
     """Return the tokens of the nodes that have a manifest.  `found`: the token found on each node, "" for none.
 
     Nodes with tape have none by default: the file could leave the disk, and runs that read it would wait for the tape.
-    Objects have none.
     """
     return {
         node_id: found[node_id]
         for node_id, io in context.ios.items()
-        if isinstance(io, DirectoryNode)
-        and (
-            context.asked.manifest
-            or found[node_id]
-            or context.node(node_id).manifest
-            or not isinstance(io, TapeNode)
-        )
+        if context.asked.manifest
+        or found[node_id]
+        or context.node(node_id).manifest
+        or not isinstance(io, TapeNode)
     }
 
 

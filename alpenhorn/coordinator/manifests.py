@@ -10,6 +10,7 @@ from errno import EDQUOT, ENOSPC
 from alpenhorn.coordinator.context import Context, Worklist
 from alpenhorn.coordinator.manifest_due import ANEW, fresh
 from alpenhorn.fs.manifest_token import UNREADABLE
+from alpenhorn.fs.placing import PRIVATE
 from alpenhorn.model.manifests import (
     ChangedFile,
     CompareFile,
@@ -18,7 +19,7 @@ from alpenhorn.model.manifests import (
     ManifestJob,
     ManifestOutcome,
 )
-from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.nodes import NodeFact, StorageKind
 from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.batches import BATCH_FILES, split
 from alpenhorn.plan.paths import file_fault, unsafe
@@ -370,12 +371,20 @@ class Writing:
         if not (asked or travels) and kept is not None and kept.files == ANEW:
             _log.info("the manifest of node %s could not be written again: %s", node.name, written.error)
             return  # already reported
-        if written.errno in (ENOSPC, EDQUOT):
-            remedy = f"free some space, and keep it free: alpenhorn node modify {quoted(node.name)} --min-avail SIZE"
-        else:
-            remedy = f"make {node.root}/.alpenhorn writable for the user running alpenhorn"
         notes = report.failures if asked else report.warnings
+        remedy = self._remedy(node, written)
         notes.lasting(Code.MANIFEST_NOT_WRITTEN(node=node.name, why=written.error, remedy=remedy))
+
+    def _remedy(self, node: NodeFact, written: ManifestOutcome) -> str:
+        full, private = written.errno in (ENOSPC, EDQUOT), f"{node.root}/{PRIVATE}"
+        objects = self.context.ios[node.id].storage is StorageKind.OBJECTS
+        if objects and not written.errno:
+            return f"make sure that rclone can store objects in {node.where}/{PRIVATE}"
+        if full and objects:
+            return f"free some space in {private}, where the manifest is put together"
+        if full:
+            return f"free some space, and keep it free: alpenhorn node modify {quoted(node.name)} --min-avail SIZE"
+        return f"make {private} writable for the user running alpenhorn"
 
     def _vouch(self, draft: Draft, token: str, event_id: int, copies: int) -> None:
         records.record_token(self.context.index, draft.node, token, event_id, copies)

@@ -21,6 +21,7 @@ from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.index.connection import Index
 from alpenhorn.index.selections import Progress
 from alpenhorn.io.default import DefaultNode
+from alpenhorn.io.objects import SLOTS, identity_in
 from alpenhorn.model.lengths import ACQ_LENGTH, NAME_LENGTH
 from alpenhorn.model.nodes import MANIFEST, MARKER, Identity, NodeFact
 from alpenhorn.plan.imports import detect, possible_names
@@ -36,7 +37,7 @@ class Disk(NamedTuple):
     """A root with a valid manifest.
 
     `name`: its node; `files` and `size_b`: of the manifest; `acqs_named`: the manifest gives the acquisition of each
-    path; `identity`: from the identity file, None if there is none.
+    path; `identity`: of the medium, None if there is none; `objects`: manifest and identity were copied from objects.
     """
 
     root: str
@@ -45,6 +46,7 @@ class Disk(NamedTuple):
     size_b: int
     acqs_named: bool
     identity: Identity | None = None
+    objects: bool = False
 
 
 class Rebuilt(NamedTuple):
@@ -107,7 +109,7 @@ def fill(
     def work() -> Rebuilt:
         require_empty(index)
         for disk in disks:
-            if wrong := node_fault(index, disk.name, host, disk.root):
+            if wrong := node_fault(index, disk.name, host, disk.root, disk.objects):
                 raise Refused(f"{disk.root}: {wrong}; nothing was changed")
         filling = Filling(index, now)
         unnamed: list[tuple[str, str]] = []
@@ -159,7 +161,19 @@ def _read_disk(root: str, progress: Callable[[int], None]) -> Disk:
         files += len(page)
         size_b += sum(entry.size_b for entry in page)
         acqs_named = acqs_named and all(entry.acq_b is not None for entry in page)
-    return Disk(root, name, files, size_b, acqs_named, identity.read(root))
+    slots = {slot: content for slot in SLOTS if (content := _slot(root, slot)) is not None}
+    of_objects = identity_in(slots, root)
+    medium = identity.read(root) if of_objects is None else of_objects[0]
+    return Disk(root, name, files, size_b, acqs_named, medium, of_objects is not None)
+
+
+def _slot(root: str, name: str) -> bytes | None:
+    """Return the contents of an object that was copied into the root; None if it was not."""
+    try:
+        with open(open_below(root, name, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            return file.read(identity.SLOT_B)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _anonymous(root: str) -> NodeFact:

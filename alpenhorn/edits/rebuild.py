@@ -73,14 +73,23 @@ def require_empty(index: Index) -> None:
         )
 
 
-def node_fault(index: Index, name: str, host: str, root: str) -> str:
-    """Return why a node cannot be created on a host; "" if it can, or exists with the same host and root."""
+def node_fault(index: Index, name: str, host: str, root: str, objects: bool) -> str:
+    """Return why a node cannot be created on a host; "" if it can, or exists with the same host and root.
+
+    `objects`: its copies are objects.  Where they are is not known, so it cannot be created.
+    """
     there = index.fact(
         _NodePlace,
         "SELECT h.name AS host__name, n.root"
         " FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id WHERE n.name = ?",
         (name,),
     )
+    if there is None and objects:
+        return (
+            f"node {name}: its copies are objects; create it first, as it was:"
+            f" alpenhorn node create {quote(name)} --host {quote(host)} --root {quote(root)}"
+            " --create-group --class Rclone --io-var remote=REMOTE"
+        )
     if there is None or there == (host, root):
         return ""
     return (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from alpenhorn.errors import StorageError
@@ -27,6 +27,19 @@ SLOTS = (f"{identity.PATH}.0", f"{identity.PATH}.1")
 def witness_of(name: str) -> str:
     """Return the name of the witness of a node, for any name of a node."""
     return f"{PRIVATE}/node.{hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()}"
+
+
+def identity_in(found: Mapping[str, bytes], remote: str) -> tuple[Identity, int] | None:
+    """Return the identity in the contents of the slots that exist, and the number of its slot; None without any.
+
+    `remote`: where they are, for messages.  Raises StorageError if they are damaged.
+    """
+    if not found:
+        return None
+    slots = [found.get(name, identity.EMPTY) for name in SLOTS]
+    # An object that was cut off is no valid slot, and must not shift the other one.
+    whole = (slot if len(slot) == identity.SLOT_B else identity.EMPTY for slot in slots)
+    return identity.newest(remote, b"".join(whole))
 
 
 class SeenObject(NamedTuple):
@@ -111,6 +124,13 @@ class ObjectNode(Node):
         """Return the contents of some of alpenhorn's own small objects; one that is not returned does not exist."""
 
     @abstractmethod
+    def head(self, name: str, most: int) -> bytes | None:
+        """Return the first `most` bytes of one of alpenhorn's own objects, without reading the rest.
+
+        None if it does not exist; nothing if it exists but cannot be read.
+        """
+
+    @abstractmethod
     def put(self, name: str, content: bytes) -> None:
         """Store one of alpenhorn's own small objects."""
 
@@ -190,8 +210,8 @@ class ObjectNode(Node):
 
     def identity(self) -> Identity | None:
         """Return the identity among the objects; None without one.  Raises StorageError if it is damaged."""
-        slots = self._slots()
-        return None if slots is None else identity.newest(self.remote, slots)[0]
+        found = identity_in(self.get(SLOTS), self.remote)
+        return None if found is None else found[0]
 
     def identify(self, new: Identity, anew: bool) -> None:
         """Store a new identity over the older slot, or, with `anew`, over both.
@@ -203,15 +223,7 @@ class ObjectNode(Node):
             self.put(SLOTS[1], identity.EMPTY)
             self.put(SLOTS[0], identity.slot_of(new))
             return
-        found, slot = identity.newest(self.remote, self._slots() or b"")
-        if (found.index_id, found.medium) != (new.index_id, new.medium):
+        there = identity_in(self.get(SLOTS), self.remote)
+        if there is None or (there[0].index_id, there[0].medium) != (new.index_id, new.medium):
             raise StorageError(Code.OTHER_MEDIUM_MEANWHILE(root=self.remote))
-        self.put(SLOTS[1 - slot], identity.slot_of(new))
-
-    def _slots(self) -> bytes | None:
-        found = self.get(SLOTS)
-        if not found:
-            return None
-        slots = [found.get(name, identity.EMPTY) for name in SLOTS]
-        # An object that was cut off is no valid slot, and must not shift the other one.
-        return b"".join(slot if len(slot) == identity.SLOT_B else identity.EMPTY for slot in slots)
+        self.put(SLOTS[1 - there[1]], identity.slot_of(new))

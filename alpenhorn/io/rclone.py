@@ -202,6 +202,17 @@ class RcloneNode(ObjectNode):
                     found[name] = file.read(MOST_OWN_B)
             return found
 
+    def head(self, name: str, most: int) -> bytes | None:
+        # The separator follows each object, so that an empty one is not taken for a missing one.
+        argv = self._program.command("cat", self._at(), f"--head={most}", "--separator=\n", files=True)
+        answer = self._own(argv, (name,))
+        if name in answer.failed():
+            return b""
+        if answer.status in rclone.NOT_FOUND:
+            return None
+        self._require(answer)
+        return os.fsencode(answer.output[:-1]) if answer.output else None
+
     def put(self, name: str, content: bytes) -> None:
         size = f"--size={len(content)}"
         if self._abilities().atomic:

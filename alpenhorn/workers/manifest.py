@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from alpenhorn.errors import UnsafePath
+from alpenhorn.errors import Stopped, UnsafePath
 from alpenhorn.fs import manifest
 from alpenhorn.fs.paths import TreeOpener, open_below
 from alpenhorn.fs.placing import Stage
@@ -30,23 +30,40 @@ class _Unusable(Exception):
     """The existing manifest cannot be continued."""
 
 
-class _Stopped(Exception):
-    """The run was asked to stop."""
-
-
 def write(job: ManifestJob, node: DirectoryNode, stage: str, report: Reporter) -> ManifestOutcome:
-    """Append a part to the new manifest in `stage`; flush and rename it after the last part.
+    """Write a part of a manifest to `stage`, and rename the manifest after the last part.
 
-    The existing manifest stays until then, and if anything fails.  Its directory is flushed only with
-    `job.flush`.  For the holder of the node's run lock only.  Raises StorageError if the node itself is gone.
+    Its directory is flushed only with `job.flush`.  Raises StorageError if the node itself is gone.
     """
     node.check()
+    return write_part(
+        job,
+        report,
+        lambda: node.stage(stage),
+        lambda aside: open_below(node.root, MANIFEST, os.O_RDONLY | os.O_NONBLOCK),
+        lambda aside: _put(aside, job.flush),
+    )
+
+
+def write_part(
+    job: ManifestJob,
+    report: Reporter,
+    open_stage: Callable[[], Stage],
+    open_old: Callable[[Stage], int],
+    put: Callable[[Stage], None],
+) -> ManifestOutcome:
+    """Append a part to the new manifest in a stage; flush it after the last part, and `put` it in place of the old one.
+
+    The existing manifest stays until then, and if anything fails.  For the holder of the node's run lock only.
+    `open_old` returns a descriptor of the existing manifest, which is read for the first part of one that continues it.
+    Raises what the functions raise, except OSError and, from `open_old`, UnsafePath.
+    """
     try:
-        with node.stage(stage) as aside:
+        with open_stage() as aside:
             try:
-                outcome = _append(job, node.root, aside, report)
+                outcome = _append(job, aside, open_old, report)
                 if job.last:
-                    _put(aside, job.flush)
+                    put(aside)
             except BaseException:
                 with suppress(OSError):
                     aside.clear()  # frees space on a full disk
@@ -57,14 +74,16 @@ def write(job: ManifestJob, node: DirectoryNode, stage: str, report: Reporter) -
             return outcome
     except _Unusable as error:
         return ManifestOutcome(error=Code.OLD_MANIFEST_UNUSABLE(why=error), unusable=True)
-    except _Stopped:
+    except Stopped:
         return ManifestOutcome(error=Code.RUN_STOPPED())
     except OSError as error:
         why = Code.SYSTEM_ERROR(why=error.strerror or error)
         return ManifestOutcome(error=why, errno=error.errno or 0)
 
 
-def _append(job: ManifestJob, root: str, aside: Stage, report: Reporter) -> ManifestOutcome:
+def _append(
+    job: ManifestJob, aside: Stage, open_old: Callable[[Stage], int], report: Reporter
+) -> ManifestOutcome:
     begun = os.O_CREAT | os.O_EXCL if job.first else os.O_APPEND
     fd = os.open(manifest.NAME, os.O_WRONLY | os.O_NOFOLLOW | begun, FILE_MODE, dir_fd=aside.fd)
     files, size_b = job.before
@@ -76,7 +95,7 @@ def _append(job: ManifestJob, root: str, aside: Stage, report: Reporter) -> Mani
             file.write(manifest.heading(job.token, job.heading))
         if job.first and not job.anew:
             forget = {manifest.key(path) for path in job.forget}
-            for one in _old(root, report):
+            for one in _old(lambda: open_old(aside), report):
                 if one.key in forget:
                     forgotten += 1
                     continue
@@ -87,8 +106,7 @@ def _append(job: ManifestJob, root: str, aside: Stage, report: Reporter) -> Mani
             file.write(manifest.entry(one_file))
             files += 1
             size_b += one_file.size_b
-        if report.stopping():
-            raise _Stopped
+        _go_on(report)
         if job.last:
             file.write(manifest.end(files, size_b))
             file.flush()
@@ -96,13 +114,18 @@ def _append(job: ManifestJob, root: str, aside: Stage, report: Reporter) -> Mani
     return ManifestOutcome(files, size_b, forgotten)
 
 
-def _old(root: str, report: Reporter) -> Iterator[manifest.ManifestEntry]:
+def _go_on(report: Reporter) -> None:
+    if report.stopping():
+        raise Stopped("the run was asked to stop while it wrote a manifest")
+
+
+def _old(open_old: Callable[[], int], report: Reporter) -> Iterator[manifest.ManifestEntry]:
     """Yield the entries of the existing manifest.  Raises _Unusable if it cannot be read completely."""
     try:
-        with open(open_below(root, MANIFEST, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=_BLOCK_B) as file:
+        with open(open_old(), "rb", buffering=_BLOCK_B) as file:
             for number, one in enumerate(manifest.entries(file)):
-                if number % _LOOK_UP == 0 and report.stopping():
-                    raise _Stopped
+                if number % _LOOK_UP == 0:
+                    _go_on(report)
                 if one.acq_b is None:
                     raise _Unusable("older format")
                 yield one

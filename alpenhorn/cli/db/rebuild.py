@@ -29,7 +29,8 @@ def rebuild(app: App, roots: tuple[str, ...], group: str | None) -> int:
     holds the name of the node; its manifest, which runs keep in .alpenhorn/manifest.md5, lists its files.
     The nodes are created as active nodes of this host; all their copies are suspect until a run has read
     them.  Disks whose manifest is missing or damaged are left out, and so are files for which two manifests
-    differ in length or MD5 sum; both are listed, and the exit status is 1.
+    differ in length or MD5 sum; both are listed, and the exit status is 1.  The manual says how a node
+    with objects is rebuilt (alpenhorn help operating).
 
     \b
     Example:

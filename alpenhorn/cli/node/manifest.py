@@ -34,7 +34,7 @@ def manifest(ctx: click.Context, app: App, name: str, wait: bool, progress: Prog
     each good copy.  On any machine md5sum -c can check the files with it, without the index, and alpenhorn db
     rebuild can fill a new index from it.  Runs keep a manifest on every node, except on nodes with
     tape, and use it to detect changes to a node that was away; this command writes it now.  It must run
-    on the node's host.
+    on the node's host.  If the copies of the node are objects, so is the manifest.
 
     \b
     Example:
@@ -49,14 +49,17 @@ def manifest(ctx: click.Context, app: App, name: str, wait: bool, progress: Prog
             monitored_run.report = report
             if name in report.left_out:
                 raise Refused(f"{left_out_reason(name, report.left_out[name])}; no manifest was written")
-            root = topology.load(app.index).named([name])[0].root or ""
+            node = topology.load(app.index).named([name])[0]
         with recording_output_failure(app, report):
             if name in report.manifests:
                 files, size_b = report.manifests[name]
-                output.line(
-                    f"Wrote {root}/{MANIFEST}: {output.count(files, 'file')}, {output.size(size_b)}."
-                    " To check the files:"
+                wrote = (
+                    f"Wrote {node.where}/{MANIFEST}: {output.count(files, 'file')}, {output.size(size_b)}."
                 )
-                output.line(f"  cd {shlex.quote(root)} && md5sum --quiet -c {MANIFEST}")
+                if node.where != node.root:  # the object of that name
+                    output.line(wrote)
+                else:
+                    output.line(f"{wrote} To check the files:")
+                    output.line(f"  cd {shlex.quote(node.root or '')} && md5sum --quiet -c {MANIFEST}")
             attention(report, app)
     ctx.exit(report.exit_status)

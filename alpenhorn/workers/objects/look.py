@@ -11,6 +11,7 @@ from alpenhorn.errors import Stopped
 from alpenhorn.io.objects import ObjectNode, SeenObject
 from alpenhorn.model.links import LookFile, LookJob, LookOutcome
 from alpenhorn.model.manifests import ChangedFile, CompareFile, CompareJob
+from alpenhorn.model.nodes import MANIFEST
 from alpenhorn.model.reconcile import (
     BACK,
     DIFFERING,
@@ -46,7 +47,8 @@ def look(job: LookJob, node: ObjectNode, report: Reporter, deadline: float | Non
 def compare(
     job: CompareJob, node: ObjectNode, report: Reporter, deadline: float | None
 ) -> tuple[ChangedFile, ...]:
-    """Return the files that are missing or of another length, until the run is asked to stop.
+    """Return the files that are missing, of another length, or written after the manifest, until the run is asked to
+    stop.
 
     Raises StorageError if the node itself is gone.
     """
@@ -54,9 +56,12 @@ def compare(
     changed: list[ChangedFile] = []
     try:
         for some in batches(node, job.files):
-            seen = _seen(node, [file.path for file in some], efforts)
+            seen = _seen(node, [MANIFEST, *(file.path for file in some)], efforts)
+            written = seen.get(MANIFEST)
             changed += [
-                ChangedFile(file, why) for file in some if (why := _changed(file, seen.get(file.path)))
+                ChangedFile(file, why)
+                for file in some
+                if (why := _changed(file, seen.get(file.path), None if file.later else written))
             ]
             report.progress(len(some), 0)
     except Stopped:
@@ -64,11 +69,14 @@ def compare(
     return tuple(changed)
 
 
-def _changed(file: CompareFile, seen: SeenObject | None) -> Why:
+def _changed(file: CompareFile, seen: SeenObject | None, manifest: SeenObject | None) -> Why:
+    """Return how an object differs; `manifest`: the one that was written after the copy was good, None for none."""
     if seen is None:
         return Code.FILE_MISSING()
     if file.size_b is not None and seen.size_b != file.size_b:
         return Code.COPY_LENGTH_WRONG(found=seen.size_b, expected=file.size_b)
+    if manifest is not None and seen.modified > manifest.modified:
+        return Code.COPY_NEWER_THAN_MANIFEST()
     return ""
 
 
