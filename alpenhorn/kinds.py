@@ -141,7 +141,7 @@ OBJECT_JOBS = {
     "CompareJob": Handler("alpenhorn.workers.objects.look:compare", ("report", "deadline")),
     "ManifestJob": Handler("alpenhorn.workers.objects.manifest:write", ("stage", "report", "deadline")),
     "LookJob": Handler("alpenhorn.workers.objects.look:look", ("report", "deadline")),
-    "ReconcileJob": Handler("alpenhorn.workers.objects.look:reconcile", ("report", "deadline")),
+    "ReconcileJob": Handler("alpenhorn.workers.objects.reconcile:reconcile", ("report", "deadline")),
 }
 """The same for nodes whose copies are objects, which have fewer kinds of work."""
 

@@ -17,11 +17,12 @@ from alpenhorn.cli.paths import PathName
 from alpenhorn.coordinator.roots import look_at_roots
 from alpenhorn.edits import imports as import_requests
 from alpenhorn.edits.imports import ImportRequest
-from alpenhorn.errors import NotFound, StorageError
+from alpenhorn.errors import NotFound, Refused, StorageError
 from alpenhorn.extensions.registry import group_io, remote_io
 from alpenhorn.listings import storage
 from alpenhorn.model.lengths import ACQ_LENGTH
 from alpenhorn.model.nodes import GIB, NodeFact
+from alpenhorn.reasons import Code
 from alpenhorn.scan import names
 from alpenhorn.scan import topology as topologies
 
@@ -232,6 +233,12 @@ def note_settings(app: App, node_id: int) -> None:
     """Print a note about each problem with the settings of a node's storage class."""
     (node,) = storage.nodes(app.index, node_id=node_id)
     io_settings.note_problems("node", node.name, node.io_class, node.io_config)
+
+
+def require_files(app: App, node: names.NamedRow, what: str) -> None:
+    """Raise Refused for a node whose copies are objects, for which something is not available."""
+    if names.keeps_objects(app.index, node):
+        raise Refused(Code.NODE_WITHOUT_DIRECTORY(node=node.name, what=what))
 
 
 def request_import(app: App, request: ImportRequest, what: str) -> None:

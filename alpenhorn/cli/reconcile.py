@@ -94,7 +94,7 @@ def reconcile(
     """Run this on each host after restoring the index from a backup.  It checks that each good copy is on the
     disk, has the recorded length, and was not modified after its last verification.  Copies that are missing
     or differ become suspect, and the next run checks them.  Copies that are recorded as gone but are present
-    become suspect as well.  Files that are not in the index are only listed.
+    become suspect as well.  Files or objects that are not in the index are only listed.
 
     The contents of files are read only with --read.  After all its copies have been compared, a node counts
     as reconciled.  The exit status is 0 if the index and the disks agree, and 1 otherwise or if something

@@ -101,6 +101,22 @@ class ObjectNode(Node):
         """
 
     @abstractmethod
+    def listed(
+        self,
+        directory: str,
+        recursive: bool,
+        take: Callable[[str, SeenObject | None], None],
+        effort: Effort,
+    ) -> None:
+        """Call `take` with the path of each object in a directory, and, with None, of each directory in it.
+
+        `directory`: "" for all objects.  `recursive`: call it with the objects below that at any depth, and with no
+        directory.  The objects have no MD5 sums; `modified` is when the service stored them, if it knows.  A directory
+        that does not exist is empty.  `take` is called as the answers arrive, and ends the listing if it raises
+        anything.
+        """
+
+    @abstractmethod
     def deliver(self, root: str, paths: Sequence[str], replace: bool, effort: Effort) -> dict[str, Why]:
         """Store the files at those paths below the directory `root`; return "" for each that is stored.
 

@@ -6,7 +6,7 @@ import datetime
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from tempfile import TemporaryDirectory
@@ -132,6 +132,32 @@ class RcloneNode(ObjectNode):
         if self._reads:
             return {path: seen._replace(md5sum="") for path, seen in found.items()}
         return found
+
+    def listed(
+        self,
+        directory: str,
+        recursive: bool,
+        take: Callable[[str, SeenObject | None], None],
+        effort: Effort,
+    ) -> None:
+        prefix = f"{directory}/" if directory else ""
+        how = ("--recursive", "--files-only") if recursive else ()
+        # Other times than the server's own would take a request for each object.
+        argv = self._program.command(
+            "lsjson", self._at(prefix), "--no-mimetype", "--use-server-modtime", *how
+        )
+        taken = 0
+
+        def take_line(line: str) -> None:
+            nonlocal taken
+            if line.startswith("{"):
+                for path, seen in _entries(f"[{line.rstrip().removesuffix(',')}]", self.remote):
+                    taken += 1
+                    take(prefix + path, seen)
+
+        answer = rclone.call(argv, seconds=effort.seconds, stopping=effort.stopping, on_line=take_line)
+        if answer.status and (taken or answer.status not in rclone.NOT_FOUND):
+            raise self._failed(answer)
 
     def deliver(self, root: str, paths: Sequence[str], replace: bool, effort: Effort) -> dict[str, Why]:
         how = "--ignore-times" if replace else "--ignore-existing"
@@ -294,16 +320,25 @@ def _abilities(program: Program, remote: str) -> RemoteAbilities:
 
 def _objects(output: str, remote: str) -> dict[str, SeenObject]:
     """Return the objects in the output of `rclone lsjson`, by path.  Raises StorageError if it is incomplete."""
+    return {path: seen for path, seen in _entries(output, remote) if seen is not None}
+
+
+def _entries(output: str, remote: str) -> list[tuple[str, SeenObject | None]]:
+    """Return the paths in the output of `rclone lsjson`, each with its object, None for a directory."""
     try:
-        return {
-            one["Path"]: SeenObject(
-                int(one["Size"]),
-                str((one.get("Hashes") or {}).get("md5", "")),
-                _seconds(one["ModTime"]),
+        return [
+            (one["Path"], None)
+            if one["IsDir"]
+            else (
+                one["Path"],
+                SeenObject(
+                    int(one["Size"]),
+                    str((one.get("Hashes") or {}).get("md5", "")),
+                    _seconds(one["ModTime"]),
+                ),
             )
             for one in json.loads(output)
-            if not one["IsDir"]
-        }
+        ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(Code.REMOTE_UNKNOWN(remote=remote, why=f"unexpected listing: {error}")) from None
 

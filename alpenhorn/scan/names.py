@@ -12,6 +12,7 @@ from alpenhorn.errors import NotFound
 from alpenhorn.index.bulk import chunks, in_chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.model.lengths import ACQ_LENGTH, NAME_LENGTH
+from alpenhorn.model.nodes import remote_in
 from alpenhorn.reasons import quoted
 from alpenhorn.suggestions import advice
 
@@ -87,6 +88,11 @@ def root(index: Index, node: NamedRow) -> str | None:
     """Return the root of a node."""
     found: str | None = index.value("SELECT root FROM storagenode WHERE id = ?", (node.id,))
     return found
+
+
+def keeps_objects(index: Index, node: NamedRow) -> bool:
+    """Return whether the copies of a node are objects."""
+    return bool(remote_in(index.value("SELECT io_config FROM storagenode WHERE id = ?", (node.id,))))
 
 
 def beginning_with(column: str, text: str) -> tuple[str, tuple[str, ...]]:

@@ -91,15 +91,17 @@ def call(
     content: bytes | None = None,
     seconds: float | None,
     stopping: Callable[[], bool] | None = None,
+    on_line: Callable[[str], None] | None = None,
 ) -> Answer:
     """Run rclone and return how it ended, whatever its status.
 
-    `names`: for its standard input, one a line; `content`: other input.  Raises StorageError if it cannot be started or
+    `names`: for its standard input, one a line; `content`: other input; `on_line`: is called with each line of output,
+    which is not kept.  Raises StorageError if it cannot be started or
     takes too long, and Stopped.
     """
     given = "".join(f"{name}\n" for name in names).encode() if content is None else content
     try:
-        done = run(argv, timeout=seconds, stdin=given or None, stopping=stopping)
+        done = run(argv, timeout=seconds, stdin=given or None, stopping=stopping, on_line=on_line)
     except CommandFailed as error:
         return Answer(error.status, error.stdout, _log(error.stderr))
     except CommandTimedOut as error:

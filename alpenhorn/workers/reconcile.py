@@ -11,7 +11,6 @@ from typing import Any
 
 from alpenhorn.errors import UnsafePath
 from alpenhorn.fs.paths import TreeOpener, check_relative
-from alpenhorn.fs.placing import PRIVATE
 from alpenhorn.fs.settled import storage_now
 from alpenhorn.io.base import DirectoryNode
 from alpenhorn.model.nodes import MARKER
@@ -30,9 +29,8 @@ from alpenhorn.model.reconcile import (
 )
 from alpenhorn.model.tasks import Reporter
 from alpenhorn.reasons import Code, Reason, Why
+from alpenhorn.workers.tree_part import ENOUGH, MOST_ENTRIES, PartLimits, holding, ours
 
-ENOUGH = 10_000  # differences per job; directories without copies are then left to another job
-MOST_ENTRIES = 100_000  # entries listed per job, likewise: a job has a deadline
 SECOND_NS = 10**9
 NEVER_NS = 2**63  # later than any file's time
 IMPOSSIBLE = "impossible"
@@ -158,9 +156,7 @@ class _Tree:
         self._below = below
         self._found = found
         self._report = report
-        self._after = b"" if part.after is None else os.fsencode(part.after)
-        self._until = None if part.until is None else os.fsencode(part.until)
-        self._ranged = part.after is not None or part.until is not None
+        self._limits = PartLimits(part)
         self._known: dict[str, dict[str, KnownCopy]] = {}  # by directory and name
         self._twins: dict[str, list[KnownCopy]] = {}  # two acquisitions may share a path
         self._closed: dict[str, OSError] = {}  # directories that could not be opened
@@ -181,14 +177,14 @@ class _Tree:
                 self._twins.setdefault(prefix + row[1], []).append(row)
 
     def compare(self) -> None:
-        holding = _holding(self._known)
+        with_copies = holding(self._known)
         left = [self._part.path]
         while left:
             if self._report.stopping():
                 self._found.stopped = True
                 return
             path = left.pop()
-            if path not in holding and path != self._part.path and self._found.enough():
+            if path not in with_copies and path != self._part.path and self._found.enough():
                 self._found.remaining.append(self._part._replace(path=path, known=()))
                 continue
             left += self._open(path, True)
@@ -261,11 +257,11 @@ class _Tree:
                     elif entry.is_dir(follow_symlinks=False):
                         if name == MARKER and path:
                             marked = True
-                        elif not _ours(path, name) and self._may_hold(prefix + name):
+                        elif not ours(path, name) and self._may_hold(prefix + name):
                             directories.append(prefix + name)
                     elif name == MARKER and path:
                         marked = True
-                    elif not _ours(path, name) and self._belongs(prefix + name):
+                    elif not ours(path, name) and self._limits.belongs(prefix + name):
                         dark.append((prefix + name, entry.stat(follow_symlinks=False)))
                 except FileNotFoundError:
                     continue  # removed between listing and look
@@ -371,21 +367,9 @@ class _Tree:
         if copies := sum(map(_good, rows)):
             self._found.add_unreadable(path, why, copies)
 
-    def _belongs(self, path: str) -> bool:
-        if not self._ranged:
-            return True
-        key = os.fsencode(path)
-        return key > self._after and (self._until is None or key <= self._until)
-
     def _may_hold(self, path: str) -> bool:
         """Return whether a directory may hold files of this part."""
-        if path in self._part.excluded:
-            return False
-        if not self._ranged:
-            return True
-        first = os.fsencode(path) + b"/"
-        behind = first > self._after or self._after.startswith(first)
-        return behind and (self._until is None or first <= self._until)
+        return path not in self._part.excluded and self._limits.may_hold(path)
 
 
 def _impossible(path: str) -> Why:
@@ -399,21 +383,6 @@ def _impossible(path: str) -> Why:
 
 def _good(row: KnownCopy | None) -> int:
     return int(row is not None and row[4] == "Y")
-
-
-def _holding(directories: Iterable[str]) -> set[str]:
-    """Return these directories and all their parents."""
-    found: set[str] = set()
-    for path in directories:
-        while path not in found:
-            found.add(path)
-            path = path.rpartition("/")[0]
-    return found
-
-
-def _ours(path: str, name: str) -> bool:
-    """Return whether it is a file or directory of alpenhorn's own."""
-    return not path and (name == MARKER or name.startswith((PRIVATE, f".{MARKER}")))
 
 
 def _finding(kind: str, path: str, status: os.stat_result, copy_id: int, why: Why) -> DiskFinding:

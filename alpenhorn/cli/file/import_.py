@@ -9,6 +9,7 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
+from alpenhorn.cli.nodes import require_files
 from alpenhorn.cli.paths import path_below
 from alpenhorn.edits import imports as import_requests
 from alpenhorn.edits.imports import ImportRequest
@@ -29,6 +30,7 @@ def import_(app: App, path: str, node_name: str, register_new: bool) -> None:
       alpenhorn file import 20260722T000000Z_pilot/0001.h5 field1 --register-new
     """
     node = names.node(app.index, node_name)
+    require_files(app, node, "an import")
     inner = path_below(path, names.root(app.index, node), node_name)
     if not inner:
         raise click.UsageError(

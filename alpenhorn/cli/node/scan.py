@@ -6,7 +6,7 @@ import click
 
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
-from alpenhorn.cli.nodes import request_import
+from alpenhorn.cli.nodes import request_import, require_files
 from alpenhorn.cli.paths import path_below
 from alpenhorn.edits.imports import ImportRequest
 from alpenhorn.scan import names
@@ -31,6 +31,7 @@ def scan(app: App, name: str, path: str, register_new: bool) -> None:
       alpenhorn node scan field1 20260722T000000Z_pilot --register-new
     """
     found = names.node(app.index, name)
+    require_files(app, found, "a search")
     inner = path_below(path, names.root(app.index, found), name) or "."
     request = ImportRequest(found.id, inner, recurse=True, register=register_new)
     request_import(app, request, f"scan of {'node ' + name if inner == '.' else inner + ' on node ' + name}")
