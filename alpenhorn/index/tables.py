@@ -282,7 +282,8 @@ class SyncNode(SyncTable):
     """State of a node between runs.
 
     `compared`: the last copy that was compared with the tape.  `manifest`: the token of the manifest on the node, null
-    if the manifest may be wrong; `host` and `root`: location of the node when it was written; `event_id` and `files`:
+    if the manifest may be wrong; `host` and `root`: location of the node when it was written, with the place of its
+    objects instead of the root if it has any; `event_id` and `files`:
     the last event that it includes, and its number of files.  `absent_ok`: number of days for which the node may be
     absent without a complaint, null for none.  `top_acq`: the acquisition into which files at the top of its root are
     moved, null for none.  `site`: where its storage is, null for the site of its host.  `tape_class`: the storage class

@@ -7,6 +7,7 @@ from alpenhorn.reasons import Why
 
 MARKER = "ALPENHORN_NODE"
 MANIFEST = ".alpenhorn/manifest.md5"
+RECORDED_PLACE = 255  # characters
 BUILT_IN_CLASSES = frozenset({"Default", "LustreHSM", "LustreQuota", "Rclone", "Transport"})
 """The storage classes that are part of alpenhorn; no package can replace them."""
 
@@ -85,6 +86,11 @@ class NodeFact(NamedTuple):
     def where(self) -> str | None:
         """Where its files are, for messages: its root, or the place of its objects."""
         return remote_in(self.io_config) or self.root
+
+    @property
+    def recorded_place(self) -> str:
+        """Where its manifest was written, as the index records it."""
+        return (self.where or "")[:RECORDED_PLACE]
 
     @property
     def keeps(self) -> bool:

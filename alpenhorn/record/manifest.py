@@ -45,7 +45,7 @@ def record_token(index: Index, node: NodeFact, token: str, event_id: int, files:
             return False
         index.execute(
             index.upsert("sync_node", COLUMNS, COLUMNS[:1], COLUMNS[2:]),
-            (node.id, 0, token, node.host, node.root, event_id, files),
+            (node.id, 0, token, node.host, node.recorded_place, event_id, files),
         )
         return True
 

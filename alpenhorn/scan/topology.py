@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from alpenhorn.errors import NotFound
+from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.outside import UNREADABLE
 from alpenhorn.suggestions import advice
 
-# A manifest is vouched for only at the place where it was recorded; a name that differs in case is another place.
+# A manifest is vouched for only at the place where it was recorded; a name that differs in case is another place.  That
+# of objects is in the settings, which SQL cannot read, and is compared later.
 NODES = """
     SELECT n.id, n.name, n.root, n.group_id, h.name AS host__name, h.username, h.address, n.active, n.archive,
            n.io_class, n.io_config, n.max_total_gb, n.min_avail_gb, n.avail_gb, n.auto_import, n.auto_verify,
            m.medium, COALESCE(m.separate, 0) AS separate, s.top_acq, {site} AS site,
            r.id IS NOT NULL AS retired, COALESCE(r.releases, 0) AS releases,
-           CASE WHEN {recorded_host} = {host} AND {recorded_root} = {root} THEN s.manifest END AS manifest
+           CASE WHEN {recorded_host} = {host} AND ({recorded_root} = {root} OR INSTR(n.io_config, '"remote"') > 0)
+                THEN s.manifest END AS manifest
     FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN sync_node s ON s.node_id = n.id
     LEFT JOIN sync_medium m ON m.node_id = n.id LEFT JOIN sync_host t ON t.host_id = n.host_id
     LEFT JOIN sync_retirement r ON r.node_id = n.id AND r.cancelled <> 1
 """
 # The site of a node `s` (sync_node): its own, or that of its host `h` and `t` (sync_host).
 SITE = "COALESCE(s.site, t.site, h.name)"
+
+
+class _RecordedPlace(NamedTuple):
+    node_id: int
+    root: str | None
 
 
 class Topology(NamedTuple):
@@ -89,11 +97,25 @@ def load(index: Index) -> Topology:
         node.id: _sortable(node)
         for node in index.facts(NodeFact, sql, separate=bool, retired=bool, releases=bool)
     }
+    for row in _recorded_places(index, nodes.values()):
+        if row.root != nodes[row.node_id].recorded_place:
+            nodes[row.node_id] = nodes[row.node_id]._replace(manifest=None)
     groups = {
         group.id: group._replace(name=_called(group.id, group.name))
         for group in index.facts(GroupFact, "SELECT id, name, io_class, io_config FROM storagegroup")
     }
     return Topology(nodes, groups)
+
+
+def _recorded_places(index: Index, nodes: Iterable[NodeFact]) -> list[_RecordedPlace]:
+    """Return where the manifests of nodes were whose place is in their settings."""
+    ids = [node.id for node in nodes if node.manifest is not None and '"remote"' in (node.io_config or "")]
+    sql = "SELECT node_id, root FROM sync_node WHERE node_id IN ({marks})"
+    return [
+        row
+        for marks, some in in_chunks(ids)
+        for row in index.facts(_RecordedPlace, sql.format(marks=marks), some)
+    ]
 
 
 def _sortable(node: NodeFact) -> NodeFact:

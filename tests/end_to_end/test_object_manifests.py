@@ -149,6 +149,22 @@ def test_a_service_that_was_away_is_compared_when_it_is_back(archive: Archive, s
     assert token(archive, "store") and listed(service.bucket / "place") == known(archive, "store")
 
 
+def test_an_edited_remote_is_compared_even_if_the_manifest_there_is_the_same(
+    archive: Archive, service: Service
+) -> None:
+    """The objects were copied, some are missing from the copy, and the setting was edited with SQL."""
+    archive.node("disk", archive=1)
+    objects(archive, service)
+    kept, gone = store(archive, service, "kept", "gone")
+    shutil.copytree(service.bucket / "place", service.bucket / "moved")
+    (service.bucket / "moved/acq/gone").unlink()
+    archive.do("UPDATE storagenode SET io_config = ? WHERE name = 'store'", service.io_config("bucket/moved"))
+    service.restart()
+    archive.sync()
+    assert [archive.copy(file, "store") for file in (kept, gone)] == ["YY", "NY"]
+    assert listed(service.bucket / "moved") == known(archive, "store")
+
+
 def test_a_service_that_refuses_the_manifest_keeps_the_old_one_and_is_reported_once(
     archive: Archive, service: Service
 ) -> None:
@@ -192,7 +208,7 @@ def test_a_run_that_is_killed_during_the_upload_leaves_the_old_one(
     archive.request(file, "disk", "store")
     run = archive.start("sync")
     incoming = service.at(".alpenhorn/incoming")
-    wait_for(lambda: [*incoming.rglob("manifest.md5*")], "a part of the manifest on the service")
+    wait_for(lambda: service.arriving("manifest.md5"), "a part of the manifest on the service")
     run.kill()
     run.wait_until_nothing_is_left()
     assert service.at(MANIFEST).read_bytes() == before and archive.copy(file, "store") == "YY"

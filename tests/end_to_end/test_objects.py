@@ -209,7 +209,7 @@ def test_a_run_that_is_killed_while_it_stores_a_file_is_continued(archive: Archi
     archive.configure(transfer={"bwlimit": 200_000})
     run = archive.start("sync")
     incoming = service.at(".alpenhorn/incoming")
-    wait_for(lambda: [*incoming.rglob("big*")], "a part on the service")
+    wait_for(lambda: service.arriving("big"), "a part on the service")
     run.kill()
     run.wait_until_nothing_is_left()
     assert archive.copy(file, "store") is None and not service.objects()

@@ -249,7 +249,7 @@ def test_a_service_that_is_killed_during_a_delivery_leaves_no_part(store: Store)
     job = PullJob(store.disk.node, store.fact, Method.OBJECTS, (file,), rate=200_000)
 
     def interrupt() -> None:
-        wait_for(lambda: [*store.at(".alpenhorn/incoming").rglob("file*")], "a part on the service")
+        wait_for(lambda: store.service.arriving("file", store.place), "a part on the service")
         store.service.stop()
 
     breaking = threading.Thread(target=interrupt)
@@ -272,7 +272,7 @@ def test_rclone_that_is_killed_leaves_no_part(store: Store) -> None:
     job = PullJob(store.disk.node, store.fact, Method.OBJECTS, (file,), rate=200_000)
 
     def interrupt() -> None:
-        wait_for(lambda: [*store.at(".alpenhorn/incoming").rglob("file*")], "a part on the service")
+        wait_for(lambda: store.service.arriving("file", store.place), "a part on the service")
         for child in psutil.Process().children():
             if child.name() == "rclone" and "copy" in child.cmdline():
                 child.send_signal(signal.SIGKILL)
