@@ -35,6 +35,7 @@ FEW_TOUCHED = (
     1000  # the same if the existing manifest has no more entries: reading all copies in order is faster
 )
 ENTRY_B = 200  # of a manifest, on average
+OBJECT_PASSES = 3  # over the bytes of a manifest that is written, stored, and read back
 
 RunWorklists = Callable[[Context, dict[TaskKind, Worklist], Callable[[], bool]], None]
 """Carries out worklists; starts nothing more once the function returns false."""
@@ -186,6 +187,10 @@ class Comparing:
         return found
 
 
+def _has_objects(context: Context, node: NodeFact) -> bool:
+    return context.ios[node.id].storage is StorageKind.OBJECTS
+
+
 def _comparable(rows: Iterable[scan.ManifestRow], later: Set[int]) -> Iterator[CompareFile]:
     for row in rows:
         if row.acq is not None and row.name is not None and not unsafe(row.acq, row.name):
@@ -261,7 +266,8 @@ class Draft:
             flush=self.context.asked.manifest or self.context.travels(self.node.id),
         )
         self._first = False
-        deadline = self.context.limits.deadline(1, ENTRY_B * (len(files) + self.copies))
+        passes = OBJECT_PASSES if _has_objects(self.context, self.node) else 1
+        deadline = self.context.limits.deadline(1, ENTRY_B * (len(files) + self.copies) * passes)
         return Task(TaskKind.MANIFEST, self.node.id, job, files=0, deadline=deadline, stage=self._stage)
 
     def part_written(self, written: ManifestOutcome) -> None:
@@ -377,7 +383,7 @@ class Writing:
 
     def _remedy(self, node: NodeFact, written: ManifestOutcome) -> str:
         full, private = written.errno in (ENOSPC, EDQUOT), f"{node.root}/{PRIVATE}"
-        objects = self.context.ios[node.id].storage is StorageKind.OBJECTS
+        objects = _has_objects(self.context, node)
         if objects and not written.errno:
             return f"make sure that rclone can store objects in {node.where}/{PRIVATE}"
         if full and objects:

@@ -97,7 +97,7 @@ class RcloneNode(ObjectNode):
 
     @property
     def probe_seconds(self) -> float:
-        return 3 * PROBE_SECONDS  # it is several calls
+        return 4 * PROBE_SECONDS  # it is several calls
 
     @property
     def remote(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from alpenhorn.model.nodes import MANIFEST
 from alpenhorn.reasons import Code
 from tests.end_to_end.test_objects import objects, store
 from tests.end_to_end.test_reconcile import distrust, found, gone, reconciled, trust
@@ -69,7 +70,13 @@ def test_young_objects_are_counted_and_alpenhorns_own_left_out_on_amazon_s3(
     with serving(tmp_path / "service", MOTO) as service:
         assert isinstance(service, Moto)
         objects(archive, service)
-        store(archive, service, "first", "second")
+        store(archive, service, "first")
+        manifest = f"store:bucket/place/{MANIFEST}"
+        before = service.rclone("cat", manifest)
+        archive.synced()
+        assert service.rclone("cat", manifest) == before  # an idle run stores none
+        store(archive, service, "second")
+        assert b"  acq/second\n" in service.rclone("cat", manifest)
         service.rclone("rcat", "store:bucket/place/acq/dark", stdin=b"dark")
         result = archive.run("reconcile", "--node", "store", "--json")
         assert result.status == 0 and result.json["nodes"][0]["young"] == 1 and found(result.json) == {}

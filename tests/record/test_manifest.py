@@ -115,3 +115,24 @@ def test_the_state_of_a_copy_says_when_it_was_changed(rows: Rows, run: Run) -> N
     rows.do("UPDATE archivefilecopy SET last_update = '2001-01-01 00:00:00'")
     manifest.suspect(rows.index, run, rows.fact("one"), [one])
     assert rows.all("SELECT last_update FROM archivefilecopy") in ([(WHEN,)], [(str(WHEN),)])
+
+
+def test_a_manifest_of_objects_is_vouched_for_only_where_they_were(rows: Rows) -> None:
+    """The root of the node stays the same; a setting of that name may be another one, too."""
+
+    def settings(text: str) -> None:
+        rows.do("UPDATE storagenode SET io_config = ? WHERE name = 'one'", text)
+
+    settings('{"remote": "s3:bucket/place"}')
+    assert manifest.record_token(rows.index, rows.fact("one"), TOKEN, 9, 1)
+    assert rows.fact("one").manifest == TOKEN
+    settings('{"remote": "s3:bucket/place", "jobs": 2}')
+    assert rows.fact("one").manifest == TOKEN
+    for other in ('{"remote": "s3:bucket/Place"}', "{}", '{"x": {"remote": "s3:bucket/place"}}', "broken"):
+        settings(other)
+        assert rows.fact("one").manifest is None
+    settings('{"x": {"remote": 1}}')
+    assert manifest.record_token(rows.index, rows.fact("one"), TOKEN, 9, 1)
+    assert rows.fact("one").manifest == TOKEN
+    rows.do("UPDATE storagenode SET root = '/elsewhere' WHERE name = 'one'")
+    assert rows.fact("one").manifest is None
