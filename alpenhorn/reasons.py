@@ -1823,9 +1823,9 @@ class Code(_Codes):
     SCHEDULER_WITHOUT_WORKERS = (
         "scheduler-without-workers",
         "this host does all work itself, since no worker is registered with the Dask scheduler {scheduler}; on each"
-        " machine: dask worker {scheduler} --no-nanny",
+        " machine: dask worker {scheduler} --no-nanny; if a batch system starts them, look at its queue",
     )
-    """No machine is part of the cluster; `alpenhorn doctor` says so."""
+    """No machine is part of the cluster, or its jobs still wait in the queue of the batch system."""
     WORKER_FAILED = "worker-failed", "{why}"
     """An error in alpenhorn or an extension; the log has the traceback."""
     OUTCOME_NOT_SENT = "outcome-not-sent", "its outcome cannot be sent: {why}"

@@ -51,6 +51,7 @@ RENEW_EVERY = LEASE / 3
 LOOK_EVERY = 2.0
 LOOK_TO_PLAN = 0.2  # before more is planned
 AGAIN = 20.0  # seconds to the next attempt if the index did not answer
+INTERRUPT_EVERY = 0.5  # seconds; a worker that has not begun its task yet takes no notice of an interrupt
 GENERATION_SECONDS = 0.05  # most media get a new generation within that time
 # Tasks running or queued for each worker; more would be planned on rows that are outdated when they start.
 PER_WORKER = 2
@@ -247,7 +248,7 @@ class _Session:
         self.lists: dict[TaskKind, Worklist] = {}
         self.index.hold_on = self._keep_waiting
         self.media = media.Media(self.index, self.found, self.judged, self.pool.submit, self._drop)
-        self.machines = Machines(config.sync, report, found.locks)
+        self.machines = Machines(config.sync, report, found.locks, monotonic)
         if config.sync.scheduler:
             pool.place_with(self.machines)
 
@@ -298,6 +299,7 @@ class _Session:
                 self.found.answers[node_id] = answer
                 if answer.error:
                     context.node_gone(node_id, answer.error)
+        self.machines.finish()
         if context is not None and not self.asked.changes_nothing:
             if not self.report.stopped:
                 due = manifest_due.due(context, self._tokens(context))
@@ -473,7 +475,10 @@ class _Session:
             # Start new tasks before more are planned.
             if fed:
                 self._wait_for_generations(context)
-            self._record_all(self.pool.wait(0 if fed else self._pause()), context)
+            pause = 0.0 if fed else self._pause()
+            if self._waits_for_machines():
+                pause = min(pause, INTERRUPT_EVERY)
+            self._record_all(self.pool.wait(pause), context)
             self._renew()
             self._reload_nodes(context, LOOK_EVERY)
             self.watcher.show(self.report, self.pool.activity)
@@ -565,6 +570,16 @@ class _Session:
         assert self.media.context is not None
         for task in self.machines.tasks(self.media.context.stage):
             self.pool.submit(task)
+
+    def _waits_for_machines(self) -> bool:
+        """Return whether nothing else is left to do than to find machines for it, and end that."""
+        trying = self.machines.trying()
+        if not trying or len(trying) < self.pool.queued() + self.pool.running():
+            return False
+        self._withdraw(lambda task: task.kind is not TaskKind.SHARE)
+        for task in trying:
+            self.pool.interrupt(task)
+        return True
 
     def _list_of(self, task: Task) -> Worklist:
         if task.kind is TaskKind.SHARE:

@@ -22,9 +22,13 @@ class Machine(NamedTuple):
 
 
 class ShareJob(NamedTuple):
-    """Find the machines of the cluster on which the storage of a node is the same and its locks exclude."""
+    """Find the machines of the cluster on which the storage of a node is the same and its locks exclude.
+
+    `known`: addresses of those that were tried before.
+    """
 
     node: NodeFact
+    known: frozenset[str] = frozenset()
 
 
 class MachineProof(NamedTuple):
@@ -35,10 +39,15 @@ class MachineProof(NamedTuple):
 
 
 class ShareOutcome(NamedTuple):
-    """The machines that were tried.  `error`: why there are none: the scheduler cannot be used."""
+    """The machines that were tried.
+
+    `error`: why there are none: the scheduler cannot be used; `registered`: workers that the scheduler has, None if it
+    was not asked.
+    """
 
     proofs: tuple[MachineProof, ...] = ()
     error: Why = ""
+    registered: int | None = None
 
 
 class ProofStep(StrEnum):

@@ -11,11 +11,12 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from math import inf
 from typing import Any, TypeVar
 
 from distributed import Client
+from distributed.comm.addressing import get_address_host_port
 
 from alpenhorn import __version__, logs
 from alpenhorn.config import Transfer
@@ -41,12 +42,14 @@ from alpenhorn.workers.serving import (
 T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
+IDLE_SECONDS = 2.0  # for which a run that has nothing else to do waits for the scheduler
 CLOSE_SECONDS = 1.0  # less than the pool waits for its workers at the end
 END_SECONDS = SILENCE + 15.0  # in which a process ends that the run cannot reach
 PATIENCE = (
     3.0  # seconds without an answer after which the scheduler is asked whether the machine is still there
 )
 WAIT = 0.5  # seconds for which an exchange waits for news
+_POLL = 0.2  # seconds between two looks whether the run still needs the scheduler
 
 # Seconds before the deadline of a task, so that its end is known when the pool would give it up.
 _MARGIN = 10.0
@@ -117,22 +120,47 @@ class Cluster:
             raise TaskEnded(answered.fate, answered.error)
         return answered.outcome
 
-    async def machines(self) -> dict[str, int]:
+    async def machines(self, stopping: Callable[[], bool] = lambda: False) -> dict[str, int]:
         """Return the numbers of threads of the workers, by address.
 
-        Raises ClusterUnusable, at once if it did before: connecting in vain for each node would delay the other work.
+        `stopping`: whether the run has nothing else to do, and waits for the answer only.  Raises ClusterUnusable, at
+        once if it did before: connecting in vain for each node would delay the other work.
         """
         if self._unusable is not None:
             raise self._unusable
         try:
-            client = await self._connected()
-            found: dict[str, int] = await asyncio.wait_for(client.nthreads(), CONNECT_SECONDS)
-            return found
+            return await self._threads(stopping)
         except Exception as error:
             await self.disconnect()
             why = exception(error)
             self._unusable = ClusterUnusable(Code.SCHEDULER_UNUSABLE(scheduler=self.scheduler, why=why))
             raise self._unusable from None
+
+    async def _threads(self, stopping: Callable[[], bool]) -> dict[str, int]:
+        async def ask() -> dict[str, int]:
+            client = await self._connected()
+            found: dict[str, int] = await client.nthreads()
+            return found
+
+        began = time.monotonic()
+        asked = self._loop.create_task(ask())
+        try:
+            while not (await asyncio.wait({asked}, timeout=_POLL))[0]:
+                waited = time.monotonic() - began
+                if waited < 2 * _POLL:
+                    await self._refused()
+                if waited >= (IDLE_SECONDS if stopping() else CONNECT_SECONDS):
+                    raise TimeoutError(f"no answer within {waited:.0f} s")
+            return asked.result()
+        finally:
+            asked.cancel()
+
+    async def _refused(self) -> None:
+        """Raise OSError if the name is unknown or nothing listens there, where Dask would try again for seconds."""
+        host, port = get_address_host_port(self.scheduler)
+        with contextlib.suppress(TimeoutError):
+            _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), _POLL)
+            writer.close()
 
     async def about(self, address: str) -> tuple[str, Why]:
         """Return the name of a machine, and why it cannot do jobs because of its versions, "" if it can.
@@ -156,7 +184,7 @@ class Cluster:
             answer = self._loop.create_task(client.run(function, *args, workers=[address]))
             while not (await asyncio.wait({answer}, timeout=PATIENCE))[0]:
                 # The scheduler tries to reach a worker for long, also one that it knows to have ended.
-                if address not in await asyncio.wait_for(client.nthreads(), PATIENCE):
+                if address not in await _within(client.nthreads(), PATIENCE):
                     raise ConnectionError("its Dask worker has ended")
                 if time.monotonic() >= end:
                     raise TimeoutError(f"no answer within {seconds:g} s")
@@ -188,14 +216,14 @@ class Cluster:
             self._client = Client(
                 self.scheduler, asynchronous=True, timeout=CONNECT_SECONDS, set_as_default=False
             )
-            await self._client
+            await _within(self._client, CONNECT_SECONDS)
         return self._client
 
     async def disconnect(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(client.close(timeout=CLOSE_SECONDS), 2 * CLOSE_SECONDS)
+                await _within(client.close(timeout=CLOSE_SECONDS), CLOSE_SECONDS)
 
     async def _held(self, task: Task) -> tuple[Session, HoldAnswer, float]:
         """Return a session whose process holds the node, its answer, and CLOCK_BOOTTIME here when it had come."""
@@ -292,6 +320,21 @@ class Session:
         """Kill the process and all that it started; return whether all have ended.  Raises MachineLost."""
         killed: bool = await self._cluster.call(self._address, cluster_task.end, self.id)
         return killed
+
+
+async def _within(work: Awaitable[T], seconds: float) -> T:
+    """Await `work`.  Raises TimeoutError.
+
+    Unlike `asyncio.wait_for`, it does not wait for the end of what it cancels, which a connection to a scheduler that
+    hangs delays for ever.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        if not (await asyncio.wait({task}, timeout=seconds))[0]:
+            raise TimeoutError(f"no answer within {seconds:g} s")
+        return task.result()
+    finally:
+        task.cancel()
 
 
 def _umask() -> int:

@@ -46,23 +46,28 @@ STOP_POLL = 0.5  # seconds between two checks whether the run is to stop
 
 
 def share(job: ShareJob, node: DirectoryNode, stage: str, report: Reporter, cluster: Cluster) -> ShareOutcome:
-    """Try all machines of the cluster, or none if the run is asked to stop meanwhile.
+    """Try the machines of the cluster that are not known, or none if the run does not need them any more.
 
     Raises StorageError if nothing can be written to the node here.
     """
     try:
-        return cluster.run(_share(node, stage, report, cluster))
+        return cluster.run(_share(job.known, node, stage, report, cluster))
     except OSError as error:
         raise StorageError(Code.SYSTEM_ERROR(why=error.strerror or error)) from None
 
 
-async def _share(node: DirectoryNode, stage: str, report: Reporter, cluster: Cluster) -> ShareOutcome:
+async def _share(
+    known: frozenset[str], node: DirectoryNode, stage: str, report: Reporter, cluster: Cluster
+) -> ShareOutcome:
     try:
-        machines = await cluster.machines()
+        machines = await cluster.machines(report.stopping)
     except ClusterUnusable as error:
         return ShareOutcome(error=error.reason)
+    new = {address: threads for address, threads in machines.items() if address not in known}
+    if not new:
+        return ShareOutcome(registered=len(machines))
     with node.stage(stage) as place:
-        proofs = [_tried(node, place, cluster, address, threads) for address, threads in machines.items()]
+        proofs = [_tried(node, place, cluster, address, threads) for address, threads in new.items()]
         tried = asyncio.gather(*proofs)
         while not tried.done() and not report.stopping():
             await asyncio.wait({tried}, timeout=STOP_POLL)
@@ -70,10 +75,10 @@ async def _share(node: DirectoryNode, stage: str, report: Reporter, cluster: Clu
         (found,) = await asyncio.gather(tried, return_exceptions=True)
         place.clear()
     if isinstance(found, asyncio.CancelledError):
-        return ShareOutcome()
+        return ShareOutcome(registered=len(machines))
     if isinstance(found, BaseException):
         raise found
-    return ShareOutcome(tuple(found))
+    return ShareOutcome(tuple(found), registered=len(machines))
 
 
 async def _tried(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alpenhorn.config import Sync
-from alpenhorn.coordinator.machines import Machines
+from alpenhorn.coordinator.machines import AGAIN, Machines
 from alpenhorn.coordinator.report import Report
 from alpenhorn.model.checks import CheckJob
 from alpenhorn.model.cluster import Machine, MachineProof, ShareJob, ShareOutcome
@@ -37,21 +37,39 @@ def report() -> Report:
     return Report()
 
 
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def machines(report: Report) -> Machines:
-    return Machines(Sync("here", 4, scheduler="tcp://s:1"), report, {1, 2, 3})
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def machines(report: Report, clock: Clock) -> Machines:
+    return Machines(Sync("here", 4, scheduler="tcp://s:1"), report, {1, 2, 3}, clock)
 
 
 def share(machines: Machines, of: NodeFact, *proofs: Machine | MachineProof, error: str = "") -> None:
     """Try a node, with that outcome."""
     machines.plan(check(of))
     assert tried(machines) == [of.id]
-    outcome = ShareOutcome(tuple(MachineProof(one) if isinstance(one, Machine) else one for one in proofs))
-    machines.task_ended(Done(Task(TaskKind.SHARE, of.id, ShareJob(of)), Fate.DONE, outcome))
+    found = tuple(MachineProof(one) if isinstance(one, Machine) else one for one in proofs)
+    outcome = ShareOutcome(found, error)
+    ended(machines, of, outcome)
 
 
 def tried(machines: Machines) -> list[int]:
     return sorted(one.node_id for one in machines.tasks(lambda: "stage"))
+
+
+def ended(machines: Machines, of: NodeFact, outcome: ShareOutcome) -> None:
+    machines.task_ended(Done(Task(TaskKind.SHARE, of.id, ShareJob(of)), Fate.DONE, outcome))
 
 
 def test_a_node_is_tried_once_and_only_if_this_run_holds_it(machines: Machines) -> None:
@@ -63,8 +81,68 @@ def test_a_node_is_tried_once_and_only_if_this_run_holds_it(machines: Machines) 
     assert tried(machines) == []
 
 
+def test_machines_that_join_later_are_tried_while_there_is_work(machines: Machines, clock: Clock) -> None:
+    share(machines, node(1), A, MachineProof(B, Code.MACHINE_OTHER_USER()))
+    clock.now += AGAIN - 1
+    machines.plan(check(node(1)))
+    assert tried(machines) == []
+    clock.now += 1
+    machines.place(check(node(1)))
+    (again,) = machines.tasks(lambda: "stage")
+    assert again.job == ShareJob(node(1), frozenset({A.address, B.address}))
+    clock.now += AGAIN
+    machines.plan(check(node(1)))
+    assert tried(machines) == [], "two tasks for one node at a time"
+    late = Machine("tcp://c:1", "c", 8)
+    ended(machines, node(1), ShareOutcome((MachineProof(late),), registered=3))
+    assert machines.place(check(node(1))).at == late.address
+    machines.release(Done(machines.place(check(node(1))), Fate.DONE))
+    machines.plan(check(node(1)))
+    assert tried(machines) == [1]
+
+
+def test_one_worker_is_left_to_the_work_of_this_host(report: Report, clock: Clock) -> None:
+    machines = Machines(Sync("here", 2, scheduler="tcp://s:1"), report, {1, 2, 3}, clock)
+    for of in (1, 2, 3):
+        machines.plan(check(node(of)))
+    for of in (1, 2, 3):
+        assert tried(machines) == [of] and tried(machines) == []
+        assert [one.node_id for one in machines.trying()] == [of]
+        ended(machines, node(of), ShareOutcome())
+    alone = Machines(Sync("here", 1, scheduler="tcp://s:1"), report, {1, 2}, clock)
+    for of in (1, 2):
+        alone.plan(check(node(of)))
+    assert tried(alone) == [1, 2], "its only worker connects once"
+
+
+def test_a_scheduler_that_cannot_be_used_is_not_asked_again(machines: Machines, clock: Clock) -> None:
+    share(machines, node(1), error=Code.SCHEDULER_UNUSABLE(scheduler="tcp://s:1", why="refused"))
+    clock.now += AGAIN
+    for of in (1, 2):
+        machines.plan(check(node(of)))
+    assert tried(machines) == []
+
+
+def test_a_cluster_without_workers_is_reported_unless_one_joined_later(
+    machines: Machines, report: Report, clock: Clock
+) -> None:
+    machines.finish()
+    ended(machines, node(1), ShareOutcome())
+    machines.finish()
+    assert not list(report.warnings.lines()), "the run did not ask the scheduler"
+    ended(machines, node(1), ShareOutcome((MachineProof(A),), registered=1))
+    ended(machines, node(1), ShareOutcome(registered=0))
+    machines.finish()
+    assert not list(report.warnings.lines())
+    without = Machines(Sync("here", 4, scheduler="tcp://s:1"), report, {1}, clock)
+    ended(without, node(1), ShareOutcome(registered=0))
+    without.finish()
+    (line,) = report.warnings.lines()
+    assert "no worker is registered" in line and "queue" in line
+
+
 def test_without_a_scheduler_nothing_is_tried(report: Report) -> None:
-    machines = Machines(Sync("here", 4), report, {1})
+    machines = Machines(Sync("here", 4), report, {1}, Clock())
     machines.plan(check(node(1)))
     assert tried(machines) == []
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import re
 import shutil
+import signal
+import socket
 import time
 
 import pytest
@@ -13,6 +15,7 @@ from alpenhorn.fs.run_lock import RUN_LOCK
 from alpenhorn.fs.tree_lock import LOCK_NAME
 from alpenhorn.model.cluster import SILENCE
 from alpenhorn.reasons import Code
+from alpenhorn.workers.cluster_link import CONNECT_SECONDS, IDLE_SECONDS
 from tests.fixtures.archive import clock, wait_for
 from tests.fixtures.dask import DaskCluster, dask_cluster
 
@@ -39,12 +42,12 @@ def two(archive, cluster, tmp_path):
     """Two archive nodes, and a host that uses the cluster."""
     for name in ("from", "disk"):
         archive.node(name, archive=1)
-    configure(archive, cluster)
+    configure(archive, cluster.address)
     return archive
 
 
-def configure(archive, cluster, transfer=None, **sync):
-    sync = {"jobs": 1, "scheduler": cluster.address, "import_settle": 0, "archive_copy_count": 2} | sync
+def configure(archive, address, transfer=None, **sync):
+    sync = {"jobs": 1, "scheduler": address, "import_settle": 0, "archive_copy_count": 2} | sync
     archive.configure(
         sync=sync, transfer=transfer or {}, log={"level": "debug", "file": str(archive.base / "log")}
     )
@@ -59,7 +62,7 @@ def on_machines(archive):
 def test_all_kinds_of_work_are_done_on_a_machine(archive, cluster):
     for name in ("from", "disk", "safe", "spare"):
         archive.node(name, archive=1)
-    configure(archive, cluster)
+    configure(archive, cluster.address)
     machine = cluster.add()
     archive.do("UPDATE storagenode SET auto_import = 1 WHERE name = 'from'")
     for number in range(30):
@@ -85,7 +88,7 @@ def test_machines_fetch_files_of_other_hosts(archive, cluster, sshd):
     archive.host("there", address=sshd.address, username=sshd.username)
     archive.node("far", host="there")
     archive.node("safe", archive=1)
-    configure(archive, cluster, transfer={"ssh": sshd.ssh})
+    configure(archive, cluster.address, transfer={"ssh": sshd.ssh})
     machine = cluster.add()
     ids = [*archive.files(200, "far", 3000), archive.file("acq/big", b"%7d" % 1 * 2**21, "far")]
     archive.requests(ids, "far", "safe")
@@ -142,13 +145,42 @@ def test_machines_that_prove_too_little_are_left_out_with_the_reason(two, cluste
 
 def test_without_a_scheduler_this_host_does_all_and_says_so_once(two, tmp_path):
     unused = DaskCluster(tmp_path)
-    configure(two, unused)
+    configure(two, unused.address)
     two.requests(two.files(20, "from", 1000), "from", "disk")
     result = two.sync()
     assert result.status == 0 and two.pending() == 0, result
     (line,) = result.err.splitlines()
-    assert unused.address in line and "this host does all work itself" in line
+    assert (
+        unused.address in line and "this host does all work itself" in line and "Connect call failed" in line
+    )
     assert two.sync().silent, "an idle run asked the scheduler"
+
+
+def test_a_scheduler_that_hangs_delays_neither_the_work_nor_the_end_for_long(two):
+    """It accepts the connection and never answers, like a stopped process."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        configure(two, address, jobs=2)
+        two.requests(two.files(20, "from", 1000), "from", "disk")
+        result = two.sync()
+    assert result.status == 0 and two.pending() == 0, result
+    (line,) = result.err.splitlines()
+    waited = re.search(rf"{address} cannot be used: TimeoutError: no answer within (\d+) s", line)
+    # A run that still had work would have waited longer: its own work had ended before.
+    assert waited and IDLE_SECONDS <= int(waited[1]) < CONNECT_SECONDS
+
+
+def test_the_work_begins_before_a_scheduler_has_answered(two, cluster):
+    """A scheduler that is stopped until all work is done."""
+    configure(two, cluster.address, jobs=2)
+    two.requests(two.files(20, "from", 1000), "from", "disk")
+    cluster.scheduler.process.send_signal(signal.SIGSTOP)
+    try:
+        running = two.start("sync")
+        wait_for(lambda: two.pending() == 0, "the work")
+    finally:
+        cluster.scheduler.process.send_signal(signal.SIGCONT)
+    assert running.result().status == 0 and on_machines(two) == []
 
 
 def test_a_scheduler_that_is_started_again_costs_a_run_its_machines_only(two, cluster):
@@ -172,7 +204,7 @@ def test_nothing_wrong_is_recorded_when_machines_and_runs_are_killed_at_random(t
     two.node("far", archive=1)
     chance = random.Random(7)
     machines = [cluster.add() for _ in range(2)]
-    configure(two, cluster, jobs=3)
+    configure(two, cluster.address, jobs=3)
     ids = two.files(600, "from", 20_000)
     ids += [two.file(f"big/{number}", b"%d" % number * 2**23, "from") for number in range(8)]
     for group in ("disk", "far"):

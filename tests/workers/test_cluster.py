@@ -17,7 +17,7 @@ from alpenhorn.config import Transfer
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock, job_byte
 from alpenhorn.io.base import Node
 from alpenhorn.model.checks import CheckFile, CheckJob
-from alpenhorn.model.cluster import SILENCE, HoldJob, ShareJob, ShareOutcome
+from alpenhorn.model.cluster import SILENCE, HoldJob, ShareJob
 from alpenhorn.model.deletions import DeleteFile, DeleteJob
 from alpenhorn.model.tasks import Done, Fate, Task, TaskKind, Verdict
 from alpenhorn.reasons import Code, code_of
@@ -248,6 +248,21 @@ def test_claims_expire_by_the_clock_of_the_machine(cluster: DaskCluster, node: N
     other.end()
 
 
+def test_a_machine_that_is_known_is_not_tried_again(
+    cluster: DaskCluster, there: DaskWorker, node: Node, pool: Pool
+) -> None:
+    joined = cluster.add()
+    known = frozenset({there.address})
+    pool.submit(Task(TaskKind.SHARE, node.node.id, ShareJob(node.node, known), stage="run-1-1"))
+    found = the_end(pool).outcome
+    tried = {one.machine.address for one in found.proofs}
+    assert joined.address in tried and there.address not in tried and found.registered == 1 + len(tried)
+    known |= tried
+    pool.submit(Task(TaskKind.SHARE, node.node.id, ShareJob(node.node, known), stage="run-1-2"))
+    assert the_end(pool).outcome.proofs == ()
+    joined.end()
+
+
 def test_a_run_that_stops_does_not_wait_for_the_proof_of_a_machine_that_hangs(
     there: DaskWorker, node: Node, pool: Pool
 ) -> None:
@@ -261,7 +276,11 @@ def test_a_run_that_stops_does_not_wait_for_the_proof_of_a_machine_that_hangs(
         done = the_end(pool)
     finally:
         there.process.send_signal(signal.SIGCONT)
-    assert done.outcome == ShareOutcome() and time.monotonic() - began < MACHINE_SECONDS / 2
+    assert (
+        done.outcome.proofs == ()
+        and done.outcome.error == ""
+        and time.monotonic() - began < MACHINE_SECONDS / 2
+    )
     assert not Path(node.root, ".alpenhorn/run-1-1").exists()
 
 
