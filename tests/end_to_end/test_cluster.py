@@ -8,7 +8,9 @@ import shutil
 import signal
 import socket
 import time
+from contextlib import suppress
 
+import psutil
 import pytest
 
 from alpenhorn.fs.run_lock import RUN_LOCK
@@ -18,6 +20,7 @@ from alpenhorn.reasons import Code
 from alpenhorn.workers.cluster_link import CONNECT_SECONDS, IDLE_SECONDS
 from tests.fixtures.archive import clock, wait_for
 from tests.fixtures.dask import DaskCluster, dask_cluster
+from tests.fixtures.namespaces import FAR, NEAR, link
 
 pytestmark = [pytest.mark.one_engine, pytest.mark.ci]
 
@@ -57,6 +60,13 @@ def on_machines(archive):
     """Return (kind, node, address) of the jobs that were given to machines."""
     log = (archive.base / "log").read_text() if (archive.base / "log").exists() else ""
     return re.findall(r"a (\w+) job on node (\w+) goes to machine (\S+)", log)
+
+
+def writes(process):
+    """Return whether a process has a file in the directory of a pull open."""
+    with suppress(psutil.Error):
+        return any("/.alpenhorn/run-" in file.path for file in process.open_files())
+    return False
 
 
 def test_all_kinds_of_work_are_done_on_a_machine(archive, cluster):
@@ -198,6 +208,31 @@ def test_a_scheduler_that_is_started_again_costs_a_run_its_machines_only(two, cl
     cluster.add()
     wait_for(lambda: two.sync().status == 0, "a run after the last job has ended", 2 * SILENCE)
     assert two.pending() == 0 and two.violations() == []
+
+
+@pytest.mark.slow
+def test_a_machine_that_is_cut_off_is_lost_and_its_job_has_ended_before_the_run(archive, tmp_path):
+    """The Dask worker is behind a link that is cut; no packet tells either side."""
+    for name in ("from", "disk"):
+        archive.node(name, archive=1)
+    with link() as cable, dask_cluster(tmp_path / "dask", NEAR, cable.near) as cluster:
+        machine = cluster.add(prefix=cable.far)
+        assert FAR in machine.address
+        configure(archive, cluster.address)
+        ids = [archive.file(f"big/{number}", b"%d" % number * 2**25, "from") for number in range(8)]
+        archive.requests(ids, "from", "disk")
+        running = archive.start("sync", prefix=cable.near)
+        wait_for(lambda: on_machines(archive), "a job on the machine")
+        wait_for(lambda: any(writes(one) for one in machine.jobs()), "the first file")
+        cable.cut()
+        result = running.result()
+        assert machine.jobs() == [] and machine.process.poll() is None
+    assert result.status == 1 and "no answer within" in result.err, result
+    assert archive.violations() == [] and archive.claims() == 0
+    archive.forget_attempts()
+    archive.configure()
+    assert archive.sync().status == 0
+    assert archive.pending() == 0 and archive.violations() == [] and archive.stray("disk") == []
 
 
 def test_nothing_wrong_is_recorded_when_machines_and_runs_are_killed_at_random(two, cluster):
