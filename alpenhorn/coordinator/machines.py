@@ -20,7 +20,7 @@ from alpenhorn.reasons import Code, code_of
 _log = logging.getLogger(__name__)
 
 SHARE_SECONDS = 60.0  # longer than it takes to connect, and for all machines to answer or not
-AGAIN = 60.0  # seconds after which a node is tried on machines that have joined the cluster
+AGAIN = 20.0  # seconds after which a node is tried on machines that have joined the cluster
 
 
 class Machines:

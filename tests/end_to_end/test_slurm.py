@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -21,28 +21,39 @@ from tests.fixtures import manual
 from tests.fixtures.archive import Archive, wait_for
 from tests.fixtures.dask import QUIET
 from tests.fixtures.slurm import PARTITION, Slurm, slurm
+from tests.fixtures.sshd import Sshd
 
 pytestmark = [pytest.mark.one_engine, pytest.mark.ci]
 
-IMPORT = "from dask_jobqueue import"
-# What differs in the tests: the address, the number of jobs, and how often it looks whether a job has ended.
-CHANGES = {'"head.example.org"': '"127.0.0.1"', "jobs=4": "jobs=1", "sleep(60)": "sleep(0.5)"}
+# What differs in the tests: the address, the number of jobs, and how often it looks for ended jobs and for runs.
+CHANGES = {
+    '"head.example.org"': '"127.0.0.1"',
+    "jobs=4": "jobs=1",
+    "sleep(60)": "sleep(0.5)",
+    '"10s"': '"1s"',
+}
 SOON = {"DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT": "1s"}
+
+
+def programs() -> tuple[str, str]:
+    """Return the programs of the manual: with a fixed number of jobs, and with jobs while a run is connected."""
+    section = manual.section(manual.page("operating"), "With Slurm")
+    fixed, in_place = ("\n".join(block.lines) for block in manual.blocks(section) if block.kind == "python")
+    begin, loop, _ = fixed.partition("while True:")
+    assert loop
+    return fixed, begin + in_place
 
 
 class Workers:
     """The program in the documentation, which submits jobs to Slurm."""
 
-    def __init__(self, batch: Slurm, directory: Path) -> None:
+    def __init__(self, batch: Slurm, directory: Path, text: str) -> None:
         directory.mkdir()
         self._directory = directory
         with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        self.address = f"tcp://127.0.0.1:{port}"
-        texts = ("\n".join(block.lines) for block in manual.blocks(manual.page("operating")))
-        (text,) = [text for text in texts if IMPORT in text]
-        for before, after in (*CHANGES.items(), ("8786", str(port))):
-            assert text.count(before) == 1
+            self.port = free.getsockname()[1]
+        self.address = f"tcp://127.0.0.1:{self.port}"
+        for before, after in (*CHANGES.items(), ("8786", str(self.port))):
             text = text.replace(before, after)
         (directory / "program.py").write_text(text)
         with (directory / "program.log").open("wb") as log:
@@ -54,6 +65,10 @@ class Workers:
                 stdout=log,
                 stderr=log,
             )
+
+    def listens(self) -> bool:
+        with socket.socket() as one:
+            return one.connect_ex(("127.0.0.1", self.port)) == 0
 
     def addresses(self) -> dict[str, str]:
         """Return the addresses of the workers that were registered, by the id of their job."""
@@ -78,10 +93,17 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
 
 
 @pytest.fixture
-def workers(batch: Slurm, tmp_path: Path) -> Iterator[Workers]:
-    started = Workers(batch, tmp_path / "workers")
-    yield started
-    started.end()
+def start(batch: Slurm, tmp_path: Path) -> Iterator[Callable[[str], Workers]]:
+    """Return a function that starts one of the programs."""
+    started: list[Workers] = []
+
+    def program(text: str) -> Workers:
+        started.append(Workers(batch, tmp_path / "workers", text))
+        return started[-1]
+
+    yield program
+    for one in started:
+        one.end()
 
 
 def on_machines(archive: Archive) -> list[str]:
@@ -99,8 +121,9 @@ def job_processes(batch: Slurm, job: str) -> list[psutil.Process]:
 
 
 def test_jobs_of_slurm_do_the_work_wait_in_the_queue_and_are_cancelled(
-    archive: Archive, batch: Slurm, workers: Workers
+    archive: Archive, batch: Slurm, start: Callable[[str], Workers]
 ) -> None:
+    workers = start(programs()[0])
     for name in ("from", "disk"):
         archive.node(name, archive=1)
     archive.configure(sync={"jobs": 1, "scheduler": workers.address, "archive_copy_count": 2})
@@ -139,3 +162,29 @@ def test_jobs_of_slurm_do_the_work_wait_in_the_queue_and_are_cancelled(
     assert archive.pending() == 0 and archive.violations() == [] and archive.claims() == 0
     assert archive.stray("disk") == []
     assert set(on_machines(archive)[before:]) == {workers.addresses()[new]}
+
+
+def test_jobs_are_started_for_a_run_and_end_after_it(
+    archive: Archive, batch: Slurm, start: Callable[[str], Workers], sshd: Sshd, tmp_path: Path
+) -> None:
+    """The run lasts until the test lets its only session with another host begin."""
+    workers = start(programs()[1])
+    wait_for(workers.listens, "the scheduler")
+    script = tmp_path / "waits"
+    script.write_text(f'#!/bin/sh\nuntil [ -e {tmp_path}/go ]; do sleep 0.1; done\nexec ssh "$@"\n')
+    script.chmod(0o755)
+    archive.host("there", address=sshd.address, username=sshd.username)
+    archive.node("far", host="there")
+    archive.node("disk", archive=1)
+    archive.configure(
+        sync={"jobs": 2, "scheduler": workers.address}, transfer={"ssh": [str(script), *sshd.ssh[1:]]}
+    )
+    archive.requests(archive.files(3, "far", 1000), "far", "disk")
+    assert batch.jobs("all") == []
+    running = archive.start("sync")
+    wait_for(workers.addresses, "a worker")
+    assert batch.jobs("RUNNING")
+    (tmp_path / "go").touch()
+    result = running.result()
+    assert result.status == 0 and archive.pending() == 0, result.err
+    wait_for(lambda: not batch.jobs("RUNNING"), "the end of the job")
