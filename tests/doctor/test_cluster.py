@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def test_machines_are_named_and_a_missing_worker_or_scheduler_is_a_warning(
         in down.out
     )
     assert down.err == "" and down.status == found.status
+
+
+def test_a_scheduler_that_hangs_is_a_warning(sqlite_archive: Archive) -> None:
+    """It accepts the connection and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        sqlite_archive.configure(sync={"scheduler": address})
+        found = sqlite_archive.run("doctor")
+    assert f"{address} cannot be used: TimeoutError: no answer within 5 s" in found.out and found.err == ""
 
 
 def test_a_machine_with_another_version_is_named(sqlite_archive: Archive, cluster: DaskCluster) -> None:
