@@ -13,6 +13,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
+from alpenhorn.coordinator.machines import AGAIN
 from alpenhorn.fs.run_lock import RUN_LOCK
 from alpenhorn.fs.tree_lock import LOCK_NAME
 from alpenhorn.model.cluster import SILENCE
@@ -193,6 +194,32 @@ def test_the_work_begins_before_a_scheduler_has_answered(two, cluster):
     assert running.result().status == 0 and on_machines(two) == []
 
 
+@pytest.mark.slow
+def test_a_machine_that_joins_during_a_run_is_used_by_it(archive, cluster, sshd, tmp_path):
+    """The first session with the other host begins only when the cluster is due to be looked at again."""
+    script = tmp_path / "waits"
+    script.write_text(
+        f'#!/bin/sh\ntouch {tmp_path}/began\nuntil [ -e {tmp_path}/go ]; do sleep 0.1; done\nexec ssh "$@"\n'
+    )
+    script.chmod(0o755)
+    archive.host("there", address=sshd.address, username=sshd.username)
+    archive.node("far", host="there")
+    archive.node("from", archive=1)
+    archive.node("safe", archive=1)
+    configure(archive, cluster.address, transfer={"ssh": [str(script), *sshd.ssh[1:]]})
+    archive.requests([archive.file("acq/first", b"first", "far")], "far", "safe")
+    archive.requests(archive.files(3000, "from", 10), "from", "safe")
+    running = archive.start("sync")
+    wait_for((tmp_path / "began").exists, "a session, after the scheduler was asked")
+    machine = cluster.add()
+    time.sleep(AGAIN)
+    (tmp_path / "go").touch()
+    result = running.result()
+    assert result.status == 0 and result.err == "", result
+    assert {address for _, _, address in on_machines(archive)} == {machine.address}
+    assert archive.pending() == 0 and archive.violations() == []
+
+
 def test_a_scheduler_that_is_started_again_costs_a_run_its_machines_only(two, cluster):
     cluster.add()
     ids = [two.file(f"big/{number}", b"%d" % number * 2**26, "from") for number in range(4)]
@@ -219,7 +246,7 @@ def test_a_machine_that_is_cut_off_is_lost_and_its_job_has_ended_before_the_run(
         machine = cluster.add(prefix=cable.far)
         assert FAR in machine.address
         configure(archive, cluster.address)
-        ids = [archive.file(f"big/{number}", b"%d" % number * 2**25, "from") for number in range(8)]
+        ids = [archive.file(f"big/{number}", b"%d" % number * 2**24, "from") for number in range(8)]
         archive.requests(ids, "from", "disk")
         running = archive.start("sync", prefix=cable.near)
         wait_for(lambda: on_machines(archive), "a job on the machine")
