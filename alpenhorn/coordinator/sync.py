@@ -476,7 +476,7 @@ class _Session:
             if fed:
                 self._wait_for_generations(context)
             pause = 0.0 if fed else self._pause()
-            if self._waits_for_machines():
+            if self._end_search_for_machines():
                 pause = min(pause, INTERRUPT_EVERY)
             self._record_all(self.pool.wait(pause), context)
             self._renew()
@@ -571,8 +571,8 @@ class _Session:
         for task in self.machines.tasks(self.media.context.stage):
             self.pool.submit(task)
 
-    def _waits_for_machines(self) -> bool:
-        """Return whether nothing else is left to do than to find machines for it, and end that."""
+    def _end_search_for_machines(self) -> bool:
+        """End the search for machines if nothing else is left to do; return whether that is so."""
         trying = self.machines.trying()
         if not trying or len(trying) < self.pool.queued() + self.pool.running():
             return False
