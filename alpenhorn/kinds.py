@@ -107,7 +107,9 @@ JOBS = {
     "ImportJob": Handler("alpenhorn.workers.import_files:import_files", ("report",), ()),
     "TapeJob": Handler("alpenhorn.workers.tape:tape", ("report",)),
     "BatchJob": Handler("alpenhorn.workers.tape_batches:run_batch", ("report",)),
-    "DeleteJob": Handler("alpenhorn.workers.delete:delete", ("report", "transfer", "silent"), ("keepers",)),
+    "DeleteJob": Handler(
+        "alpenhorn.workers.delete:delete", ("report", "transfer", "silent"), ("keepers", "remote")
+    ),
     "RestoreJob": Handler("alpenhorn.workers.trash:restore", ("report",)),
     "EmptyJob": Handler("alpenhorn.workers.trash:empty", ("report",)),
     "LookIntoTrashJob": Handler("alpenhorn.workers.trash:look", ("report",)),

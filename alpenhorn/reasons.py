@@ -1871,6 +1871,18 @@ class Code(_Codes):
         "{remote} is marked as the storage of node {other}, not {node}; correct the setting remote of one of them",
     )
     """Two nodes must not share their objects: each copy would count twice."""
+    REMOTE_OF_OTHER_MEDIUM = (
+        "remote-of-other-medium",
+        "{remote} is not the medium of node {node} that the index knows; correct the remote in rclone's configuration"
+        " on this host",
+    )
+    """A storage of another archive has the same name and markers, or the storage was exchanged."""
+    OBJECTS_NOT_READ_HERE = (
+        "objects-not-read-here",
+        "the objects of node {node} cannot be read on this host: {why}; rclone is needed here, with {remote} in its"
+        " configuration as on host {host}",
+    )
+    """Nothing is concluded about the copies; files are pulled from other nodes meanwhile."""
     REMOTE_UNUSABLE = (
         "remote-unusable",
         "{remote} of node {node} cannot be used: {why}; try: rclone lsf {remote!q}",
@@ -2207,7 +2219,7 @@ class Code(_Codes):
     HOST_SILENT = "host-silent", "{error}"
     """Nothing could be fetched from the host in this run."""
     SOURCE_UNSEEN = "source-unseen", "{error}"
-    """The host answers, but the node's storage is not mounted."""
+    """The node's storage is not mounted on its host, or its objects cannot be read on this one."""
     STUCK = (
         "stuck",
         "another run has held {nodes} for {age} ({holder}); check that run, and end it if it hangs",
@@ -2225,8 +2237,8 @@ class Code(_Codes):
     """No request tries the host before then; `request retry` ends the wait."""
     SOURCE_WAITS = (
         "source-waits",
-        "node {node} was not found on its host {host}: {tries} failed attempts, the last at {last} UTC; next attempt at"
-        " {next} UTC",
+        "node {node} of host {host} could not be read: {tries} failed attempts, the last at {last} UTC ({error}); next"
+        " attempt at {next} UTC",
     )
     """No request tries the node before then; `request retry` ends the wait."""
     SOURCE_PROBED = "source-probed", "{source} did not answer before; another request tries it first"

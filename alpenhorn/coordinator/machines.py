@@ -10,7 +10,7 @@ from math import inf
 from alpenhorn.config import Sync
 from alpenhorn.coordinator.report import Report
 from alpenhorn.errors import StorageError
-from alpenhorn.extensions.registry import node_io
+from alpenhorn.extensions.registry import has_objects, node_io
 from alpenhorn.kinds import JOBS
 from alpenhorn.model.cluster import Machine, ShareJob, ShareOutcome
 from alpenhorn.model.nodes import NodeFact, StorageKind
@@ -135,7 +135,8 @@ class Machines:
             value = getattr(job, name)
             nodes += [value] if isinstance(value, NodeFact) else value
         here = [node for node in nodes if node.host == self._sync.host]
-        return here if all(map(self._is_directory, here)) else None
+        others = [node for node in nodes if node.host != self._sync.host]
+        return here if all(map(self._is_directory, here)) and not any(map(has_objects, others)) else None
 
     def _is_directory(self, node: NodeFact) -> bool:
         """Return whether a node's copies are files; for objects, only this host has the configuration."""

@@ -17,6 +17,7 @@ from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.plan.pulls import PullDecision
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.record import backoff
+from alpenhorn.transfer.methods import METHODS
 
 
 class UnreachedRequests(NamedTuple):
@@ -65,7 +66,8 @@ class Sources:
         if source.host is None or source.host == context.config.sync.host:
             return UnreachedRequests()
         host, report, troubles = source.host, context.report, context.planner.troubles
-        probe = host in troubles.held or source.id in troubles.held
+        in_session = METHODS[job.method].network
+        probe = (in_session and host in troubles.held) or source.id in troubles.held
         found = any(
             result.verdict is Verdict.PULLED or (result.blame is Blame.SOURCE and not result.unmounted)
             for result in results
@@ -77,9 +79,11 @@ class Sources:
             for result in results
             if result.blame is Blame.NETWORK and not (result.unmounted or result.advanced)
         ]
-        if found or unmounted:
+        if in_session and (found or unmounted):
             report.reached.add(host)
-            self._answered(job, host, found)
+            self._host_answered(job, host)
+        if found:
+            self._node_found(job)
         reasons: dict[int, Reason] = {}
         if unmounted:
             reasons |= {
@@ -98,14 +102,16 @@ class Sources:
                 reasons |= {result.file.request_id: why for result in lost}
         return UnreachedRequests(frozenset() if probe else frozenset(reasons), reasons)
 
-    def _answered(self, job: PullJob, host: str, found: bool) -> None:
+    def _host_answered(self, job: PullJob, host: str) -> None:
         context = self._context
         context.report.unknown.discard((str(Code.HOST_SILENT), host))
         if context.planner.answered(host):
             backoff.host_answered(context.index, context.run, job.source)
             context.changed = True  # other requests for it were waiting
-        if found:
-            context.report.unknown.discard((str(Code.SOURCE_UNSEEN), job.source.name))
-        if found and context.planner.answered(job.source.id):
+
+    def _node_found(self, job: PullJob) -> None:
+        context = self._context
+        context.report.unknown.discard((str(Code.SOURCE_UNSEEN), job.source.name))
+        if context.planner.answered(job.source.id):
             backoff.node_found(context.index, context.run, job.source)
             context.changed = True

@@ -102,6 +102,7 @@ class Doctor:
         if sources:
             yield Progress(f"asking {', '.join(source.name for source in sources)} by ssh")
         yield from doctor_hosts.hosts(sources, config.transfer, usable)
+        yield from doctor_hosts.services(facts, config)
         yield from doctor_hosts.own_address(facts, host)
         if config.sync.scheduler:
             yield Progress(f"asking the Dask scheduler {config.sync.scheduler}")

@@ -1,7 +1,7 @@
 """Check the hosts from which files are pulled.
 
 rsync is started as for a pull, with --dry-run, for the markers of all relevant nodes of a host.  One session per host
-tests ssh, its key, rsync on the other host, and the roots; nothing is written.
+tests ssh, its key, rsync on the other host, and the roots; nothing is written.  Objects are looked at with rclone.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from shlex import quote
 from typing import NamedTuple
 
-from alpenhorn.config import Transfer
+from alpenhorn.config import Config, Transfer
 from alpenhorn.doctor.config import user
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError
-from alpenhorn.extensions.registry import remote_io
+from alpenhorn.extensions.registry import has_objects, node_io, remote_io
 from alpenhorn.index.check import Finding, Level
+from alpenhorn.io.objects import ObjectNode
 from alpenhorn.listings.doctor import HostFacts
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code, Reason, code_of, headed, within
@@ -48,7 +49,7 @@ def sources(facts: HostFacts, host: str) -> list[Source]:
     """Return the hosts with active nodes: those needed first, then others that have an address."""
     by_host: dict[str, list[NodeFact]] = {}
     for node in facts.topology.nodes.values():
-        if node.active and node.host is not None and node.host != host:
+        if node.active and node.host is not None and node.host != host and not has_objects(node):
             by_host.setdefault(node.host, []).append(node)
     found = []
     for name, nodes in by_host.items():
@@ -56,6 +57,29 @@ def sources(facts: HostFacts, host: str) -> list[Source]:
         if used or nodes[0].address:
             found.append(Source(name, bool(used), tuple(sorted(used or nodes, key=lambda node: node.name))))
     return sorted(found, key=lambda source: (not source.needed, source.name))
+
+
+def services(facts: HostFacts, config: Config) -> Iterator[Finding]:
+    """Check that this host can read the objects of other hosts' nodes that it needs: as sources, or as keepers."""
+    sync = config.sync
+    for node in sorted(facts.topology.nodes.values(), key=lambda node: node.name):
+        source = node.id in facts.sources
+        keeper = node.keeps and sync.delete_evidence == "stat"
+        if (
+            not (node.active and (source or keeper))
+            or node.host in (None, sync.host)
+            or not has_objects(node)
+        ):
+            continue
+        try:
+            io = node_io(node)
+            assert isinstance(io, ObjectNode)
+            io.check_for_reading()
+        except StorageError as error:
+            why = Code.OBJECTS_NOT_READ_HERE(node=node.name, host=node.host, remote=node.where, why=error)
+            yield Finding(Level.FAIL if source else Level.WARN, why)
+        else:
+            yield Finding(Level.PASS, f"the objects of node {node.name} on host {node.host} can be read here")
 
 
 def hosts(

@@ -100,6 +100,14 @@ def remote_io(node: NodeFact) -> Remote:
         return made if is_built_in(cls) else GuardedRemote(made)
 
 
+def has_objects(node: NodeFact) -> bool:
+    """Return whether the copies of a node are objects; False for an unknown class or invalid settings."""
+    try:
+        return remote_io(node).objects
+    except StorageError:
+        return False
+
+
 def _refuse(fault: Why) -> None:
     if fault:
         raise StorageError(fault)

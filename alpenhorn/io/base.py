@@ -370,7 +370,7 @@ class Remote(ABC):
     `witness`: a file, relative to the root, that exists on every storage of the class; "" for the root
     itself.  With one, a file on another host counts as missing only if the same session has seen the witness.
 
-    `objects`: its copies are no files of its host.
+    `objects`: its copies are objects of a service, which other hosts read without a session with its host.
     """
 
     witness = ""

@@ -66,7 +66,7 @@ class Effort(NamedTuple):
 
 
 class ObjectNode(Node):
-    """The operations on objects, for the host of the node.
+    """The operations on objects, for the host of the node; those that only read, for any host with the same settings.
 
     The objects are at `remote`, with their paths in the index as names.  The root of the node is a directory of this
     host, since a service has no locks: it holds the marker and the run lock, and can be replaced by an empty one.  What
@@ -169,6 +169,21 @@ class ObjectNode(Node):
 
     def check(self) -> None:
         self._directory().check()
+        self._check_objects()
+
+    def check_for_reading(self) -> None:
+        """Raise StorageError unless this host, which may be any, finds the node's objects.
+
+        The same name may lead to another storage here; one that is marked alike, for another index, is another medium.
+        """
+        self._check_objects()
+        if self.node.medium is None:
+            return
+        found = self.identity()
+        if found is None or found.medium != self.node.medium:
+            raise StorageError(Code.REMOTE_OF_OTHER_MEDIUM(remote=self.remote, node=self.node.name))
+
+    def _check_objects(self) -> None:
         found = self.marked()
         if found is None:
             raise self.unmarked()

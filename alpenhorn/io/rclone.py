@@ -19,7 +19,7 @@ from alpenhorn.io.base import PROBE_SECONDS, StorageClass, wrong_setting
 from alpenhorn.io.default import DefaultRemote
 from alpenhorn.io.objects import Effort, ObjectNode, SeenObject
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.reasons import Code, Why
+from alpenhorn.reasons import Code, Why, quoted
 from alpenhorn.transfer import rclone
 from alpenhorn.transfer.rclone import Answer, Program
 
@@ -352,15 +352,14 @@ def _seconds(text: str) -> float:
 
 
 class RcloneRemote(DefaultRemote):
-    """Objects, which only nodes of the same host fetch, since only it has the configuration of rclone."""
+    """Objects, which each host reads with the rclone that it has, and the settings of the node."""
 
     objects = True
 
     def unreachable(self) -> str:
-        node = self.node
+        # Only a run on the node's host finds out what a copy is that looks wrong.
         return (
-            f"its copies are objects, which are fetched on host {node.host} only; request the file from another node,"
-            f" or into a group with a directory on {node.host}"
+            "" if self.node.host else f"no host (alpenhorn node modify {quoted(self.node.name)} --host HOST)"
         )
 
 

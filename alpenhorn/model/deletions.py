@@ -108,8 +108,9 @@ class DeleteJob(NamedTuple):
     """A deletion job.
 
     `keepers`: nodes of this host that are keepers of any of the files; `remote`: those on other hosts, looked
-    at over ssh.  `expires`: CLOCK_BOOTTIME in seconds after which the claims no longer allow removals; None:
-    never.  `trash`: the new batch of the trash into which the files are moved; "" to delete them.
+    at over ssh or, if their copies are objects, with rclone.  `expires`: CLOCK_BOOTTIME in seconds after which the
+    claims no longer allow removals; None: never.  `trash`: the new batch of the trash into which the files are moved;
+    "" to delete them.
     """
 
     node: NodeFact

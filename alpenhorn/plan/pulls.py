@@ -160,7 +160,7 @@ class PullPlanner:
             chosen = choose(
                 fact,
                 lambda node_id: self.routes.of(node_id, fact.group_to_id),
-                lambda source: self._held(source, now),
+                lambda other: self._held(other, now),
                 self.host,
                 now,
             )
@@ -193,7 +193,7 @@ class PullPlanner:
         arriving.add(path)
         under_way[fact.file_id] = path
         if self.troubles.held:
-            for one in self._doubtful(source):
+            for one in self._doubtful(route):
                 self._probes[one] = fact.file_id
         assert fact.size_b is not None
         reserved = self.space.reserve(node_id, fact.size_b)
@@ -233,7 +233,7 @@ class PullPlanner:
         if not route.remote.ready(fact):
             why = Code.SOURCE_NOT_READY(node=route.source.name, host=route.source.host)
             return PullDecision(fact, Choice.WAIT, why)
-        held = self._held(route.source, now) if self.troubles.held else ""
+        held = self._held(route, now) if self.troubles.held else ""
         return PullDecision(fact, Choice.WAIT, held) if held else None
 
     def _replaceable(self, fact: PullFact, route: Route | Refusal) -> bool:
@@ -266,16 +266,17 @@ class PullPlanner:
                 return PullDecision(fact, Choice.SKIP, why, node, found=found)
         return PullDecision(fact, Choice.WAIT, WAITS)
 
-    def _held(self, source: NodeFact, now: float) -> Why:
-        """Return why nothing is pulled from a source for now, because of failures of its host or of the node."""
-        doubtful = self._doubtful(source)
-        return self._held_back(source, doubtful, now) if doubtful else ""
+    def _held(self, route: Route, now: float) -> Why:
+        """Return why nothing is pulled on a route for now, because of failures of the source's host or of the node."""
+        doubtful = self._doubtful(route)
+        return self._held_back(route.source, doubtful, now) if doubtful else ""
 
-    def _doubtful(self, source: NodeFact) -> list[str | int]:
+    def _doubtful(self, route: Route) -> list[str | int]:
         """Return the host and the node of a source if earlier attempts failed there."""
-        if not self.troubles.held or source.host == self.host or source.host is None:
+        if not self.troubles.held or route.source.host == self.host:
             return []
-        return [one for one in (source.host, source.id) if one in self.troubles.held]
+        found: list[str | int] = [] if route.through is None else [route.through]
+        return [one for one in (*found, route.source.id) if one in self.troubles.held]
 
     def _held_back(self, source: NodeFact, doubtful: list[str | int], now: float) -> Why:
         """Return why nothing is pulled from a doubtful source now, "" if it is.

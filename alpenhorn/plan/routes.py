@@ -95,20 +95,20 @@ class Routes:
                 return Refusal(Code.OBJECTS_FROM_OTHER_HOST(node=source.name, host=source.host))
             if remote.objects:
                 return Refusal(Code.OBJECTS_TO_OBJECTS())
+        through = None if here or remote.objects else source.host
         if not here:
             missing = remote.unreachable()
             if missing:
                 return Refusal(Code.SOURCE_UNREACHABLE(node=source.name, why=missing))
-            assert source.host is not None
-            if source.host in self.troubles.silent:
-                return self.troubles.silent[source.host]
+            if through in self.troubles.silent:
+                return self.troubles.silent[through]
             if source.id in self.troubles.unmounted:
                 return Refusal(self.troubles.unmounted[source.id], waits=True)
-        methods = {node.id: self._method(source, remote, node, here) for node in group.nodes}
-        return Route(source, remote, group, methods)
+        methods = {node.id: self._method(source, remote, node, through) for node in group.nodes}
+        return Route(source, remote, group, methods, through)
 
-    def _method(self, source: NodeFact, remote: Remote, node: NodeFact, here: bool) -> Method:
-        if not here:
+    def _method(self, source: NodeFact, remote: Remote, node: NodeFact, through: str | None) -> Method:
+        if through is not None:
             return Method.BBCP if self.bbcp else Method.RSYNC_SSH
         wanted = Method.OBJECTS if remote.objects else self.local_method[node.id]
         # Hard links are one copy: an archived file could be damaged through the other name, and would count twice.

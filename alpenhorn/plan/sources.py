@@ -21,12 +21,17 @@ OF_SOURCE = (Blame.SOURCE, Blame.NETWORK)
 
 
 class Route(NamedTuple):
-    """The data common to all pulls from one node into one group.  `method`: by the id of the destination."""
+    """The data common to all pulls from one node into one group.
+
+    `method`: by the id of the destination.  `through`: the other host with which sessions are held for it; None if the
+    source is on this host, or has objects, which this host reads by itself.
+    """
 
     source: NodeFact
     remote: Remote
     group: Group
     method: Mapping[int, Method]
+    through: str | None = None
 
 
 class ChosenSource(NamedTuple):
@@ -48,9 +53,9 @@ class Troubles:
     """Nodes and hosts that a run does not use again, each with the reason.
 
     `absent`: ids of unusable nodes of this host; `unwritable`: ids of nodes that take no more pulls; `silent`: names of
-    hosts that could not be reached; `unmounted`: ids of nodes of other hosts that are not mounted there.  `held`: by
-    the name of another host, or the id of a node there, the failed attempts of earlier runs, and the reason given until
-    the next attempt is due.
+    hosts that could not be reached; `unmounted`: ids of nodes of other hosts that are not mounted there, or whose
+    objects cannot be read here.  `held`: by the name of another host, or the id of a node of one, the failed attempts
+    of earlier runs, and the reason given until the next attempt is due.
     """
 
     def __init__(self, absent: dict[int, Reason] | None = None) -> None:
@@ -69,7 +74,7 @@ def blames_source(attempt: AttemptFact | None) -> bool:
 def choose(
     fact: PullFact,
     route_from: Callable[[int], Route | Refusal],
-    held: Callable[[NodeFact], Why],
+    held: Callable[[Route], Why],
     host: str,
     now: float,
 ) -> ChosenSource | NoneUsable:
@@ -77,7 +82,7 @@ def choose(
 
     A released copy is the last resort.  Sources on this host come before those on others, and nodes without a bandwidth
     limit before those with one.  `route_from`: returns the route from a node, or why there is none; `held`: returns why
-    nothing is pulled from a node for now, "" if it is; `host`: this host.
+    nothing is pulled on a route for now, "" if it is; `host`: this host.
     """
     best: tuple[tuple[bool, bool, bool, bool, str], ChosenSource] | None = None
     obstacles: dict[str, bool] = {}
@@ -102,7 +107,7 @@ def _usable(
     fact: PullFact,
     other: OtherSource,
     route_from: Callable[[int], Route | Refusal],
-    held: Callable[[NodeFact], Why],
+    held: Callable[[Route], Why],
     now: float,
 ) -> ChosenSource | Refusal:
     try:
@@ -119,7 +124,7 @@ def _usable(
         return Refusal(error.reason)
     if waits(other.attempt, now):
         return Refusal(Code.OTHER_SOURCE_WAITS(node=source.name), waits=True)
-    why = held(source)
+    why = held(route)
     if isinstance(why, Reason):
         return Refusal(why, waits=True)
     return ChosenSource(other, route, as_requested)

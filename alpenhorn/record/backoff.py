@@ -32,7 +32,7 @@ def host_failed(index: Index, run: Run, source: NodeFact, error: str) -> None:
 
 
 def node_failed(index: Index, run: Run, source: NodeFact, error: str) -> None:
-    """Record that a node was not found on its host."""
+    """Record that a node of another host could not be read."""
     index.retry(lambda: _failed(index, run, "node", source.id, Code.SOURCE_UNSEEN, error))
 
 

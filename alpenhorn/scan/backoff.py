@@ -84,4 +84,6 @@ def _why(attempt: AttemptFact, host: str | None, node: str | None) -> Reason:
     last, next_ = naive(attempt.last), naive(attempt.next)
     if node is None:
         return Code.HOST_WAITS(host=host, tries=attempt.tries, last=last, next=next_, error=attempt.error)
-    return Code.SOURCE_WAITS(node=node, host=host, tries=attempt.tries, last=last, next=next_)
+    return Code.SOURCE_WAITS(
+        node=node, host=host, tries=attempt.tries, last=last, error=attempt.error, next=next_
+    )

@@ -63,7 +63,7 @@ def delete(
     """Remove the files one by one, until the run is asked to stop, the storage fails, or the claims expire.
 
     `transfer`: has the command for looking at keepers on other hosts, if the job names any.  `silent`:
-    addresses of hosts that did not answer, and why; shared by the jobs of a worker.
+    hosts and nodes with objects that did not answer, and why; shared by the jobs of a worker.
 
     Storage errors are returned, not raised, so that what was removed is always reported.
     """
@@ -92,24 +92,17 @@ def keepers_of(
     job: DeleteJob, report: Reporter, ssh: Sequence[str], silent: dict[str, AlpenhornError]
 ) -> JobKeepers:
     """Return the keepers of a job, by where they are."""
-    files: list[NodeFact] = []
-    objects: list[ObjectNode] = []
-    for fact in job.keepers:
-        node = _objects_of(fact)
-        if node is None:
-            files.append(fact)
-        else:
-            objects.append(node)
+    objects = {fact.id: node for fact in (*job.keepers, *job.remote) if (node := _objects_of(fact))}
     elsewhere: list[KeepersElsewhere] = []
     if objects:
         from alpenhorn.workers.objects.keepers import ObjectKeepers  # few archives have any
 
-        elsewhere.append(ObjectKeepers(objects, job.files, report.stopping))
-    if job.remote:
+        elsewhere.append(ObjectKeepers(job, objects, report.stopping, silent))
+    if remote := [fact for fact in job.remote if fact.id not in objects]:
         from alpenhorn.workers.remote_keepers import RemoteKeepers  # few archives look at other hosts
 
-        elsewhere.append(RemoteKeepers(job, ssh, report.stopping, silent))
-    return JobKeepers(files, elsewhere)
+        elsewhere.append(RemoteKeepers(job.files, remote, ssh, report.stopping, silent))
+    return JobKeepers([fact for fact in job.keepers if fact.id not in objects], elsewhere)
 
 
 def _objects_of(fact: NodeFact) -> ObjectNode | None:

@@ -49,7 +49,7 @@ def pull_from(
     without_tar: set[str],
 ) -> tuple[PullResult, ...]:
     """Pull from a source on any host; see `pull`."""
-    if job.source.host == job.node.host:
+    if job.source.host == job.node.host or METHODS[job.method].service:
         return pull(job, node, stage, transfer, report, node_io(job.source), deadline=deadline)
     witness = remote_io(job.source).witness
     return pull(
@@ -70,7 +70,7 @@ def pull(
 ) -> tuple[PullResult, ...]:
     """Pull the files of a job to `node`, in order; `stage`: the name of the directory for temporary files.
 
-    `source`: the source's node if it is on this host; it is checked before a file counts as missing.
+    `source`: the source's node if it can be read here without a session; it is checked before a file counts as missing.
     `witness`: the file that marks the storage of a source on another host, fetched in the same session as the
     files; "" for a class without one.  `deadline`: seconds until the worker is killed; sessions with other
     hosts and calls of a service are ended before that.  `without_tar`: see `PullState`.
@@ -127,9 +127,7 @@ def _within_reach(work: PullState, source: TapeNode, files: Sequence[PullFile]) 
     try:
         away = out_of_reach(source, [file.path for file in files])
     except (StorageError, OSError) as error:
-        raise TransferFailed(
-            Blame.UNKNOWN, Code.SOURCE_NODE_UNUSABLE_HERE(node=source.node.name, why=error)
-        ) from None
+        raise work.source_unusable(error) from None
     for file in files:
         if state := away.get(file.path):
             if state.where is None:

@@ -21,7 +21,7 @@ from alpenhorn.extensions.registry import remote_io
 from alpenhorn.fs.command import run
 from alpenhorn.fs.paths import check_relative
 from alpenhorn.io.base import marked_name
-from alpenhorn.model.deletions import DeleteFile, DeleteJob
+from alpenhorn.model.deletions import DeleteFile
 from alpenhorn.model.nodes import MARKER, NodeFact
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.transfer import look, ssh
@@ -89,21 +89,23 @@ class _Storage:
 
 
 class RemoteKeepers:
-    """The keepers of a job's files on other hosts.
+    """The keepers of a job's files in directories of other hosts.
 
-    `ssh`: the configured command.  `stopping`: returns whether to give up.  `silent`: addresses that did not
-    answer, and why; filled here, and not asked again, since a host that is down must not delay every job.
+    `files`: all files of the job; `nodes`: those of other hosts with directories.  `ssh`: the configured command.
+    `stopping`: returns whether to give up.  `silent`: addresses that did not answer, and why; filled here, and not
+    asked again, since a host that is down must not delay every job.
     """
 
     def __init__(
         self,
-        job: DeleteJob,
+        files: Sequence[DeleteFile],
+        nodes: Sequence[NodeFact],
         ssh: Sequence[str],
         stopping: Callable[[], bool],
         silent: dict[str, AlpenhornError],
     ) -> None:
-        self._files = job.files
-        self._nodes = {node.id: node for node in job.remote}
+        self._files = files
+        self._nodes = {node.id: node for node in nodes}
         self._ssh = ssh
         self._stopping = stopping
         self._silent = silent

@@ -61,7 +61,7 @@ class PullState:
     """The state of one pull job.  `arrived`: verified files to flush and place.
 
     `witness`: the file, relative to the root, that identifies the storage of a source on another host; "" for
-    a storage class without one.  `unseen`: why it is unknown whether the source's storage is mounted, or "".
+    a storage class without one.  `unseen`: why it is unknown whether the source's storage is there, or "".
     `without_tar`: hosts from which no tar stream could be read, filled here, so that the next jobs do not try again.
     `ranges_b`: bytes of ranges that have arrived; the length of their part says nothing.  `hashed`: the part that
     need not be read again.
@@ -168,13 +168,26 @@ class PullState:
         self.report_progress(files=1)
 
     def _if_source_is_there(self, error: TransferFailed) -> TransferFailed:
-        """Return the error, blamed on the source only if its node is there: an unmounted disk is not empty."""
-        if self.source is not None:
+        """Return the error, blamed on the source only if its node is there: an unmounted disk is not empty.
+
+        Objects are looked for together with their witness.
+        """
+        if isinstance(self.source, DirectoryNode):
             try:
                 self.source.check()
             except (StorageError, OSError) as gone:
                 return TransferFailed(Blame.UNKNOWN, Code.SOURCE_NODE_UNUSABLE(why=gone))
         return error
+
+    def source_unusable(self, error: StorageError | OSError) -> TransferFailed:
+        """Return the failure of all files because their node cannot be read here: nothing is known of its copies."""
+        source = self.job.source
+        if source.host == self.job.node.host:
+            return TransferFailed(Blame.UNKNOWN, Code.SOURCE_NODE_UNUSABLE_HERE(node=source.name, why=error))
+        self.unseen = Code.OBJECTS_NOT_READ_HERE(
+            node=source.name, host=source.host, remote=source.where, why=error
+        )
+        return TransferFailed(Blame.SOURCE, self.unseen)
 
     def give_up(self, error: TransferFailed) -> None:
         """Record the failure for each file without a result."""

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 class JobContext(NamedTuple):
     """The arguments available to handlers besides job and node (see `alpenhorn.kinds.Handler`).
 
-    `silent`: other hosts that did not answer a deletion's look at keepers, and why; not asked again in this
-    run.  `without_tar`: hosts from which no tar stream could be read.  `cluster`: the cluster, if one is configured.
+    `silent`: other hosts and services that did not answer a deletion's look at keepers, and why; not asked again in
+    this run.  `without_tar`: hosts from which no tar stream could be read.  `cluster`: the cluster, if one is
+    configured.
     """
 
     stage: str

@@ -227,4 +227,7 @@ def test_jobs_with_objects_stay_on_this_host(machines: Machines) -> None:
         assert tried(machines) == [] and machines.place(check(other)).at == ""
         for job in (PullJob(other, node(1), Method.COPY, ()), DeleteJob(node(1), (), (other,))):
             assert machines.place(task(job)).at == ""
+    there = objects._replace(host="there")
+    for job in (PullJob(there, node(1), Method.OBJECTS, ()), DeleteJob(node(1), (), remote=(there,))):
+        assert machines.place(task(job)).at == ""
     assert machines.place(check(node(1))).at == A.address

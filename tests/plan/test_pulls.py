@@ -9,9 +9,11 @@ import pytest
 
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import Method
+from alpenhorn.model.tasks import AttemptFact, Blame
 from alpenhorn.plan.pulls import Choice
 from alpenhorn.plan.routes import LEAST_STREAMED
 from alpenhorn.plan.sources import Troubles
+from alpenhorn.reasons import Code, code_of
 from tests.plan.facts import (
     DESTINATION,
     GROUP_TO,
@@ -446,7 +448,8 @@ CLOUD = {"io_class": "Rclone", "io_config": '{"remote": "s3:bucket"}'}
         (source(host=HERE, **CLOUD), node(), ""),
         (source(host=HERE), node(**CLOUD), ""),
         (source(host="elsewhere"), node(**CLOUD), "only filled from nodes of its own host"),
-        (source(host="elsewhere", **CLOUD), node(), "fetched on host elsewhere only"),
+        (source(host="elsewhere", **CLOUD), node(), ""),
+        (source(host=None, **CLOUD), node(), "no host"),
         (source(host=HERE, **CLOUD), node(**CLOUD), "both nodes keep objects"),
     ],
 )
@@ -459,3 +462,22 @@ def test_objects_come_from_and_go_to_directories_of_their_host(
     assert decision.choice is (Choice.SKIP if why else Choice.PULL)
     if not why:
         assert decision.method is Method.OBJECTS
+
+
+def test_objects_of_another_host_do_not_wait_for_sessions_with_it() -> None:
+    """They are read here.  Failures of the node itself count."""
+    cloud = source(host="elsewhere", **CLOUD)
+    plan = planner(cloud, node())
+    plan.trouble_with_host("elsewhere", Code.HOST_SILENT(error="refused"))
+    plan.troubles.held["elsewhere"] = (
+        AttemptFact(1, NOW, NOW + 60, Blame.NETWORK, ""),
+        Code.HOST_SILENT(error="x"),
+    )
+    assert plan.decide(fact(1), NOW).choice is Choice.PULL
+    plan.troubles.held[cloud.id] = (
+        AttemptFact(1, NOW, NOW + 60, Blame.NETWORK, ""),
+        Code.SOURCE_UNSEEN(error="x"),
+    )
+    assert code_of(plan.decide(fact(2), NOW).why) is Code.SOURCE_UNSEEN
+    plan.trouble_with_source(cloud.id, Code.SOURCE_UNSEEN(error="y"))
+    assert plan.decide(fact(3), NOW).why == "y"

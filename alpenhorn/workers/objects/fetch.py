@@ -19,18 +19,19 @@ from alpenhorn.workers.work import ArrivedFile, PullState
 
 
 def by_objects(work: PullState, files: Sequence[PullFile]) -> None:
-    """Fetch files from a node of this host with objects.  As any transfer function (`alpenhorn.workers.pull`)."""
+    """Fetch files from a node with objects of any host.  As any transfer function (`alpenhorn.workers.pull`)."""
     source = work.source
     assert isinstance(source, ObjectNode)
     efforts = Efforts(work.deadline, work.stopping, work.job.rate)
-    for some in batches(source, files):
-        work.check_stopping()
-        work.report.begin(some[0].path)
-        try:
+    try:
+        if source.node.host != work.job.node.host:
+            source.check_for_reading()  # no probe of this run has seen it
+        for some in batches(source, files):
+            work.check_stopping()
+            work.report.begin(some[0].path)
             _fetch(work, source, some, efforts)
-        except StorageError as error:
-            why = Code.SOURCE_NODE_UNUSABLE_HERE(node=source.node.name, why=error)
-            raise TransferFailed(Blame.UNKNOWN, why) from None
+    except StorageError as error:
+        raise work.source_unusable(error) from None
 
 
 def _fetch(work: PullState, source: ObjectNode, files: Sequence[PullFile], efforts: Efforts) -> None:
@@ -54,16 +55,21 @@ def _fetch(work: PullState, source: ObjectNode, files: Sequence[PullFile], effor
         # A part that a killed run has left is not continued, and must not look like what arrives now.
         work.discard(file.path)
     missed = source.fetch([file.path for file in wanted], work.stage.path, efforts.next())
+    wrong: list[tuple[PullFile, TransferFailed]] = []
     with TreeOpener(work.stage.fd) as below:
         for file in wanted:
             try:
                 found = _verified(work, below, file, missed)
             except TransferFailed as error:
                 work.discard(file.path)
-                work.fail(file, error, started)
+                wrong.append((file, error))
             else:
                 work.report_bytes(file.size_b)
                 work.arrived.append(ArrivedFile(file, file.path, started, Method.OBJECTS, found.sha256))
+    if any(failure.blame is Blame.SOURCE for _, failure in wrong):
+        source.check_for_reading()  # they came in another session than the look at the witness
+    for file, failure in wrong:
+        work.fail(file, failure, started)
 
 
 def _verified(work: PullState, below: TreeOpener, file: PullFile, missed: Mapping[str, Why]) -> Digests:

@@ -1,16 +1,17 @@
 """Look at keepers that are objects, in batches, just before a deletion.
 
-A keeper must exist with the right length and, where the service has an MD5 sum, with the right one.
+A keeper must exist with the right length and, where the service has an MD5 sum, with the right one.  The objects of
+another host's node are looked at from this host, which must find the medium that the index knows.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
-from alpenhorn.errors import StorageError
+from alpenhorn.errors import AlpenhornError, StorageError
 from alpenhorn.io.objects import ObjectNode, SeenObject
-from alpenhorn.model.deletions import DeleteFile
+from alpenhorn.model.deletions import DeleteFile, DeleteJob
 from alpenhorn.reasons import Code
 from alpenhorn.workers.objects.batches import Efforts
 from alpenhorn.workers.uncounted import Inode, KeeperUncounted, WrongKeeper
@@ -20,13 +21,23 @@ LOOK_SECONDS = 60.0
 
 
 class ObjectKeepers:
-    """The keepers of a job's files that are objects of this host's nodes.  `files`: all files of the job."""
+    """The keepers of a job's files that are objects, on nodes of any host.
+
+    `nodes`: by id.  `silent`: the nodes that could not be looked at, and why; filled here, and not asked
+    again, since a service that is down must not delay every file.
+    """
 
     def __init__(
-        self, nodes: Sequence[ObjectNode], files: Sequence[DeleteFile], stopping: Callable[[], bool]
+        self,
+        job: DeleteJob,
+        nodes: Mapping[int, ObjectNode],
+        stopping: Callable[[], bool],
+        silent: dict[str, AlpenhornError],
     ) -> None:
-        self._nodes = {node.node.id: node for node in nodes}
-        self._files = files
+        self._host = job.node.host
+        self._nodes = nodes
+        self._files = job.files
+        self._silent = silent
         self._efforts = Efforts(None, stopping)
         self._seen: dict[int, dict[str, SeenObject | None]] = {}
         self._looked: dict[int, float] = {}
@@ -59,13 +70,28 @@ class ObjectKeepers:
         fresh = time.monotonic() - self._looked.get(node_id, -FRESH_SECONDS) < FRESH_SECONDS
         if not fresh or file.path not in self._seen[node_id]:
             paths = self._next_paths(node, file)
+            place = f"node {node.node.name}"  # no address of a host contains a space
+            if place in self._silent:
+                raise KeeperUncounted(str(self._silent[place]))
             try:
+                if node_id not in self._looked and node.node.host != self._host:
+                    node.check_for_reading()  # no probe of this run has seen it
                 found = node.look(paths, self._efforts.next(LOOK_SECONDS))
             except StorageError as error:
-                raise KeeperUncounted(str(error)) from None
+                self._silent[place] = why = self._unusable(node, error)
+                raise KeeperUncounted(str(why)) from None
             self._seen[node_id] = {path: found.get(path) for path in paths}
             self._looked[node_id] = time.monotonic()
         return self._seen[node_id][file.path]
+
+    def _unusable(self, node: ObjectNode, error: StorageError) -> StorageError:
+        if node.node.host == self._host:
+            return error
+        return StorageError(
+            Code.OBJECTS_NOT_READ_HERE(
+                node=node.node.name, host=node.node.host, remote=node.remote, why=error
+            )
+        )
 
     def _next_paths(self, node: ObjectNode, file: DeleteFile) -> list[str]:
         """Return the path of the file and those of the next files of the job with a keeper there."""
