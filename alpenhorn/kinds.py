@@ -139,7 +139,10 @@ OBJECT_JOBS = {
         "alpenhorn.workers.objects.delete:delete", ("report", "transfer", "silent", "deadline")
     ),
     "CheckJob": Handler("alpenhorn.workers.objects.check:check", ("report", "deadline")),
-    "PullJob": Handler("alpenhorn.workers.objects.pull:pull_from", ("report", "deadline")),
+    "PullJob": Handler(
+        "alpenhorn.workers.objects.pull:pull_from",
+        ("stage", "transfer", "report", "deadline", "without_tar"),
+    ),
     "CompareJob": Handler("alpenhorn.workers.objects.look:compare", ("report", "deadline")),
     "ManifestJob": Handler("alpenhorn.workers.objects.manifest:write", ("stage", "report", "deadline")),
     "LookJob": Handler("alpenhorn.workers.objects.look:look", ("report", "deadline")),

@@ -1921,17 +1921,22 @@ class Code(_Codes):
         " away, or remove it",
     )
     """There is no way to keep a changed object beside the new one."""
-    OBJECTS_FROM_OTHER_HOST = (
-        "objects-from-other-host",
-        "node {node} is on host {host}, and a node with objects is only filled from nodes of its own host; copy the"
-        " file to a node of this host first",
+    STAGE_TOO_SMALL = (
+        "stage-too-small",
+        "a file of {size_b} bytes is fetched to {root} before it is stored, and {free_b} bytes are free there; make"
+        " room there",
     )
-    """Objects are delivered from files that this host can read."""
-    OBJECTS_TO_OBJECTS = (
-        "objects-to-objects",
-        "both nodes keep objects; copy the file to a node with a directory on this host first",
+    """The file is tried again; others that fit are pulled."""
+    STAGE_FULL = (
+        "stage-full",
+        "the file system of {root}, where files are fetched before they are stored, has become full; make room there",
     )
-    """Objects are not copied from one service to another."""
+    """Something else has used the bytes that were free; the node gets no more files in this run."""
+    STAGE_ROOM_LOCKED = (
+        "stage-room-locked",
+        "{path}: another process has locked it for long; end that process",
+    )
+    """Workers agree there on the free bytes of the root's file system."""
     OBJECTS_NOT_SEARCHED = (
         "objects-not-searched",
         "node {node} keeps objects, which are not searched for new files (alpenhorn node modify {node!q}"

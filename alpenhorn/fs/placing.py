@@ -89,7 +89,8 @@ class Stage:
     """The directory ROOT/.alpenhorn/NAME, created if missing; the root is never created.
 
     `path` is for programs that write into it, `fd` for everything else: it stays valid even if another file
-    system is mounted over the root.  Raises StorageError and OSError.
+    system is mounted over the root.  `private`: a descriptor of the directory above it.  Raises StorageError and
+    OSError.
     """
 
     def __init__(self, root: str, name: str) -> None:
@@ -105,8 +106,8 @@ class Stage:
                 self._root = self._keep(os.open(root, os.O_RDONLY | os.O_DIRECTORY))
             except FileNotFoundError:
                 raise StorageError(Code.ROOT_NOT_THERE(root=root)) from None
-            self._private = self._keep(own.open_directory(self._root, PRIVATE, root))
-            self.fd = self._keep(own.open_directory(self._private, name, f"{root}/{PRIVATE}"))
+            self.private = self._keep(own.open_directory(self._root, PRIVATE, root))
+            self.fd = self._keep(own.open_directory(self.private, name, f"{root}/{PRIVATE}"))
             self.abilities = Abilities(self._root, self.fd)
         except BaseException:
             self.close()
@@ -224,8 +225,8 @@ class Stage:
         """Move a flushed file of the stage into the private directory, replacing any existing one, and flush
         the directories.
         """
-        os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=self._private)
-        flush(self._private)
+        os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=self.private)
+        flush(self.private)
         flush(self._root)
 
     def clear(self) -> None:
@@ -238,7 +239,7 @@ class Stage:
                     os.rmdir(directory, dir_fd=fd)
                 except NotADirectoryError:  # a symbolic link to a directory
                     os.unlink(directory, dir_fd=fd)
-        os.rmdir(self.name, dir_fd=self._private)
+        os.rmdir(self.name, dir_fd=self.private)
         self.close()
 
 

@@ -163,12 +163,12 @@ class ObjectNode(Node):
     def local_method(self) -> Method:
         return Method.OBJECTS
 
-    def _directory(self) -> DefaultNode:
+    def directory(self) -> DefaultNode:
         """Return the root, which is marked as that of any node, so that a wrong one is noticed."""
         return DefaultNode(self.node, {})
 
     def check(self) -> None:
-        self._directory().check()
+        self.directory().check()
         self._check_objects()
 
     def check_for_reading(self) -> None:
@@ -213,7 +213,7 @@ class ObjectNode(Node):
         return StorageError(Code.REMOTE_NOT_MARKED(remote=self.remote, marker=MARKER, node=self.node.name))
 
     def owner(self) -> str | None:
-        names = (self.marked(), self._directory().owner())
+        names = (self.marked(), self.directory().owner())
         for name in names:
             if name is not None and name != self.node.name:
                 return name
@@ -225,7 +225,7 @@ class ObjectNode(Node):
             raise StorageError(
                 Code.REMOTE_OF_OTHER_NODE(remote=self.remote, other=repr(found), node=self.node.name)
             )
-        self._directory().initialise(formerly)
+        self.directory().initialise(formerly)
         if found != self.node.name:
             content = f"{self.node.name}\n".encode()
             self.put(self.witness, content)
@@ -235,7 +235,7 @@ class ObjectNode(Node):
         self.check()
 
     def tidy(self) -> None:
-        self._directory().tidy()
+        self.directory().tidy()
 
     # --- the identity of the medium
 

@@ -113,7 +113,8 @@ class PullJob(NamedTuple):
     """A pull job.
 
     `rate`: bandwidth limit in bytes per second, 0 for none.  `until`: when another limit begins; files that
-    have not arrived by then get no result.
+    have not arrived by then get no result.  `staged`: the files become objects, and are fetched into a stage of this
+    host before.
     """
 
     source: NodeFact
@@ -122,6 +123,7 @@ class PullJob(NamedTuple):
     files: tuple[PullFile, ...]
     rate: int = 0
     until: float | None = None
+    staged: bool = False
 
 
 class PullResult(NamedTuple):

@@ -80,7 +80,7 @@ def pull_tasks(
         key = (decision.source.id, decision.node_id, decision.method)
         by_route.setdefault(key, []).append(decision)
     for (_, node_id, method), decisions in by_route.items():
-        source, node = decisions[0].source, decisions[0].node
+        source, node, staged = decisions[0].source, decisions[0].node, decisions[0].staged
         assert source is not None and node is not None
         traits = METHODS[method]
         most = SESSION_FILES if traits.session else BATCH_FILES
@@ -93,13 +93,16 @@ def pull_tasks(
         for batch in split(files, _size, most, workers, most_b):
             size_b = sum(file.size_b for file in batch)
             big = len(batch) == 1 and size_b >= min(BIG, most_b)
+            deadline = limits.deadline(len(batch), size_b)
+            if staged and deadline is not None:
+                deadline *= 2  # the bytes are moved twice
             yield Task(
                 TaskKind.PULL,
                 node_id,
-                PullJob(source, node, method, tuple(batch)),
+                PullJob(source, node, method, tuple(batch), staged=staged),
                 files=len(batch),
                 bytes=size_b,
-                deadline=limits.deadline(len(batch), size_b),
+                deadline=deadline,
                 # Named after the file, so that the next run finds the part and continues it.
                 stage=f"part-{batch[0].file_id}-{batch[0].md5sum}" if big else stage(),
                 network=traits.network or traits.service,

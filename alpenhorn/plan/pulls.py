@@ -41,7 +41,8 @@ class PullDecision(NamedTuple):
     `source`, `method` and `reserved_b` are set for PULL only, `node`, the destination, also if the reason is about that
     node.  `found`: the result of the check of what is at the file's path there.  `fence`: the fence of the claim under
     which the file is pulled; 0 until it is claimed.  `other`: the source if it is not the requested one, and `instead`:
-    the requested source, and why it is not used.  `no_other`: why no other good copy can take its place.
+    the requested source, and why it is not used.  `no_other`: why no other good copy can take its place.  `staged`: as
+    in `PullJob`.
     """
 
     fact: PullFact
@@ -56,6 +57,7 @@ class PullDecision(NamedTuple):
     other: OtherSource | None = None
     instead: tuple[str, Why] = ("", "")
     no_other: str = ""
+    staged: bool = False
 
     @property
     def node_id(self) -> int:
@@ -199,7 +201,8 @@ class PullPlanner:
         reserved = self.space.reserve(node_id, fact.size_b)
         self.inodes.reserve(node_id, path)
         method = self.routes.method(route, node_id, fact.size_b)
-        decision = PullDecision(fact, Choice.PULL, "", node, source, method, reserved)
+        staged = self.routes.staged(route, node_id)
+        decision = PullDecision(fact, Choice.PULL, "", node, source, method, reserved, staged=staged)
         if obstacle is None:
             return decision
         requested = self.nodes.get(fact.node_from_id)

@@ -69,6 +69,11 @@ class Routes:
             return Method.STREAMS
         return method
 
+    def staged(self, route: Route, node_id: int) -> bool:
+        """Return whether files become objects on a node that are no files of this host before."""
+        to_objects = self.local_method[node_id] is Method.OBJECTS
+        return to_objects and (route.through is not None or route.remote.objects)
+
     def _make(self, node_from_id: int, group_to_id: int) -> Route | Refusal:
         """Return the route from a node into a group, or why nothing can be pulled on it."""
         source = self.nodes.get(node_from_id)
@@ -90,11 +95,6 @@ class Routes:
         except StorageError as error:
             return Refusal(Code.SOURCE_UNUSABLE(node=source.name, why=error))
         here = source.host == self.host
-        if any(self.local_method[node.id] is Method.OBJECTS for node in group.nodes):
-            if not here:
-                return Refusal(Code.OBJECTS_FROM_OTHER_HOST(node=source.name, host=source.host))
-            if remote.objects:
-                return Refusal(Code.OBJECTS_TO_OBJECTS())
         through = None if here or remote.objects else source.host
         if not here:
             missing = remote.unreachable()

@@ -1,33 +1,31 @@
-"""Pull files: transfer them to a stage, verify, flush and place them.
+"""Pull files: transfer them to a stage and verify them there, then put them to their destination.
 
-Each file gets one result, unless the job had to stop before its turn.  A file that fails does not fail the
-others.  An error of the destination ends the job, after placing the files that have arrived.
+The methods (`alpenhorn.transfer.methods`) do the former, whatever the destination is; a `Destination` does the latter,
+wherever the files came from.  Each file gets one result, unless the job had to stop before its turn.  A file that fails
+does not fail the others.  An error of the destination ends the job, after placing the files that have arrived.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from typing import Protocol
 
 from alpenhorn.config import Transfer
-from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
+from alpenhorn.errors import AlpenhornError, Stopped, StorageError
 from alpenhorn.extensions.registry import node_io, remote_io
-from alpenhorn.fs.flushing import FEW
-from alpenhorn.fs.paths import check_relative
-from alpenhorn.fs.placing import StatusAround
-from alpenhorn.fs.verified_status import LEAST_B, StatusTaker
 from alpenhorn.io.base import DirectoryNode, Node, TapeNode
 from alpenhorn.kinds import load
 from alpenhorn.model.pulls import PullFile, PullJob, PullResult
 from alpenhorn.model.tasks import Blame, Reporter, Verdict
 from alpenhorn.reasons import Code, from_outside
 from alpenhorn.transfer.blame import TransferFailed
-from alpenhorn.transfer.copy import SMALL
 from alpenhorn.transfer.methods import METHODS
+from alpenhorn.workers.placing import Placing
 from alpenhorn.workers.tape import out_of_reach
-from alpenhorn.workers.work import ArrivedFile, PullState, destination_trouble, failed
+from alpenhorn.workers.work import PullState, destination_trouble, failed
 
 SETTLED = (Verdict.PULLED, Verdict.OCCUPIED)  # trying again would not help
 
@@ -35,8 +33,33 @@ TransferFunction = Callable[[PullState, Sequence[PullFile]], None]
 """Transfer files to the stage and verify them there.
 
 Records each failure and continues; raises TransferFailed if no remaining file can be transferred, and
-Stopped.
+Stopped.  What has arrived is in `PullState.arrived`.
 """
+
+
+class Destination(Protocol):
+    """The final place of the files of a job."""
+
+    def free(self) -> list[PullFile]:
+        """Return the files of the job for which there is a place; record why there is none for others.
+
+        Raises OSError and StorageError if the destination as a whole cannot be used.
+        """
+        ...
+
+    def rounds(self, files: Sequence[PullFile]) -> Generator[Sequence[PullFile]]:
+        """Yield the files that are to be transferred next; those before were put, and have left the stage.
+
+        Raises TransferFailed and Stopped.
+        """
+        ...
+
+    def put(self) -> None:
+        """Put the files that have arrived, and record the results.
+
+        Raises TransferFailed if no other file can be put, and Stopped.
+        """
+        ...
 
 
 def pull_from(
@@ -49,12 +72,15 @@ def pull_from(
     without_tar: set[str],
 ) -> tuple[PullResult, ...]:
     """Pull from a source on any host; see `pull`."""
+    source, witness = source_of(job)
+    return pull(job, node, stage, transfer, report, source, witness, deadline, without_tar)
+
+
+def source_of(job: PullJob) -> tuple[Node | None, str]:
+    """Return the `source` and `witness` for `pull`.  Raises StorageError."""
     if job.source.host == job.node.host or METHODS[job.method].service:
-        return pull(job, node, stage, transfer, report, node_io(job.source), deadline=deadline)
-    witness = remote_io(job.source).witness
-    return pull(
-        job, node, stage, transfer, report, witness=witness, deadline=deadline, without_tar=without_tar
-    )
+        return node_io(job.source), ""
+    return None, remote_io(job.source).witness
 
 
 def pull(
@@ -67,8 +93,10 @@ def pull(
     witness: str = "",
     deadline: float | None = None,
     without_tar: set[str] | None = None,
+    destination: Callable[[PullState], Destination] = Placing,
 ) -> tuple[PullResult, ...]:
-    """Pull the files of a job to `node`, in order; `stage`: the name of the directory for temporary files.
+    """Pull the files of a job, in order, through a stage on `node`; `stage`: its name.  `destination`: their final
+    place; by default, that is on `node`, too.
 
     `source`: the source's node if it can be read here without a session; it is checked before a file counts as missing.
     `witness`: the file that marks the storage of a source on another host, fetched in the same session as the
@@ -88,7 +116,7 @@ def pull(
                 job, node, place, transfer, report, source, witness, results, deadline, without_tar
             )
             try:
-                _run(work)
+                _run(work, destination(work))
             finally:
                 work.lock.close()
                 work.report_progress(now=True)
@@ -100,22 +128,24 @@ def pull(
     return tuple(results[file] for file in job.files if file in results)
 
 
-def _run(work: PullState) -> None:
+def _run(work: PullState, destination: Destination) -> None:
     """Carry out the job.  Raises OSError and StorageError if the destination as a whole cannot be used."""
-    wanted = _free(work)
+    wanted = destination.free()
+    transfer_files: TransferFunction = load(METHODS[work.job.method].function)
     trouble: TransferFailed | None = None
     try:
         if wanted and isinstance(work.source, TapeNode):
             wanted = _within_reach(work, work.source, wanted)
-        if wanted:
-            transfer_files: TransferFunction = load(METHODS[work.job.method].function)
-            transfer_files(work, wanted)
+        with closing(destination.rounds(wanted)) as rounds:
+            for some in rounds:
+                try:
+                    transfer_files(work, some)
+                finally:
+                    destination.put()
     except TransferFailed as error:
         trouble = error
     except Stopped:
         pass
-    finally:
-        _place(work)
     if trouble is not None:
         work.give_up(trouble)
     if not _has_part(work):
@@ -144,84 +174,3 @@ def _has_part(work: PullState) -> bool:
     ):
         return False
     return any(files for _, _, files, _ in os.fwalk(".", dir_fd=work.stage.fd))
-
-
-def _free(work: PullState) -> list[PullFile]:
-    """Return the files whose paths are valid for the file system, and not occupied by an unknown file as far as known.
-
-    Placing never replaces such a file.  Looking at the path saves a needless transfer, and is left out for small
-    files of this host unless one of the first FEW paths is occupied.
-    """
-    free: list[PullFile] = []
-    occupied = False
-    for number, file in enumerate(work.job.files):
-        look = number < FEW or occupied or work.source is None or file.size_b > SMALL
-        if _is_free(work, file, look):
-            free.append(file)
-        elif work.results[file].verdict is Verdict.OCCUPIED:
-            occupied = True
-    return free
-
-
-def _is_free(work: PullState, file: PullFile, look: bool) -> bool:
-    """Return whether the path is valid for the file system and not occupied by an unknown file.
-
-    Without `look`, the path is not looked at where that is not necessary.
-    """
-    try:
-        check_relative(file.path)
-        if refusal := work.names.refuses(file):
-            work.record_failure(file, TransferFailed(Blame.UNKNOWN, refusal))
-            return False
-        if file.replace or (not look and not work.names.may_be_reserved):
-            return True
-        occupied = work.node.exists(file.path) and not work.names.is_free(file.path)
-    except (UnsafePath, OSError) as error:
-        work.record_failure(file, destination_trouble(error))
-        return False
-    if occupied:
-        work.record_occupied(file, work.began)
-    return not occupied
-
-
-def _place(work: PullState) -> None:
-    """Flush and place the files that have arrived."""
-    arrived, work.arrived = work.arrived, []
-    if not arrived:
-        return
-    try:
-        if not work.flush_each:
-            work.stage.flush()
-        spaces = _spaces(work, arrived)
-        statuses = None
-        if not (work.transfer.verify_links or work.job.node.archive):
-            statuses = StatusTaker(work.began)
-        around = {
-            number: StatusAround()
-            for number, one in enumerate(arrived)
-            if statuses is not None and one.file.size_b >= LEAST_B
-        }
-        outcomes = work.stage.place(
-            [(one.name, one.file.path, work.names.replaces(one.file)) for one in arrived], work.lock, around
-        )
-    except Stopped:  # while waiting for the tree lock; the files will be pulled again
-        return
-    except (OSError, AlpenhornError) as error:
-        for one in arrived:
-            work.record_placed(one, error, None)
-        return
-    for number, (one, outcome, space_b) in enumerate(zip(arrived, outcomes, spaces, strict=True)):
-        if statuses is not None and number in around:
-            one.verified_status = statuses.after_placing(work.stage.fd, around[number])
-        work.record_placed(one, outcome, space_b)
-
-
-def _spaces(work: PullState, arrived: Sequence[ArrivedFile]) -> list[int | None]:
-    """Return the space of each file, known only after its flush."""
-    spaces: list[int | None] = []
-    for one in arrived:
-        spaces.append(None)
-        with suppress(OSError):
-            status = os.stat(one.name, dir_fd=work.stage.fd, follow_symlinks=False)
-            spaces[-1] = work.node.space_used(status)
-    return spaces

@@ -157,6 +157,8 @@ class PullState:
         """Record a failure."""
         if error.blame is Blame.SOURCE:
             error = self._if_source_is_there(error)
+        if self.job.staged and error.full and error.blame is Blame.DESTINATION:
+            error = TransferFailed(error.blame, Code.STAGE_FULL(root=self.node.root), full=True)
         unmounted = False
         if error.blame is Blame.SOURCE and self.unseen:
             unmounted = True
@@ -218,10 +220,10 @@ class PullState:
             )
             self.report_progress(files=1)
 
-    def record_occupied(self, file: PullFile, started: float) -> None:
-        self.results[file] = PullResult(
-            file, Verdict.OCCUPIED, started, time.time(), error=Code.PATH_OCCUPIED(path=repr(file.path))
-        )
+    def record_occupied(self, file: PullFile, started: float, why: Why = "") -> None:
+        """Record that something else is at the path.  `why`: what, if more is known."""
+        error = why or Code.PATH_OCCUPIED(path=repr(file.path))
+        self.results[file] = PullResult(file, Verdict.OCCUPIED, started, time.time(), error=error)
         self.report_progress(files=1)
 
     def record_on_tape(self, file: PullFile, error: Reason) -> None:

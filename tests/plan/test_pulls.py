@@ -447,10 +447,8 @@ CLOUD = {"io_class": "Rclone", "io_config": '{"remote": "s3:bucket"}'}
     [
         (source(host=HERE, **CLOUD), node(), ""),
         (source(host=HERE), node(**CLOUD), ""),
-        (source(host="elsewhere"), node(**CLOUD), "only filled from nodes of its own host"),
         (source(host="elsewhere", **CLOUD), node(), ""),
         (source(host=None, **CLOUD), node(), "no host"),
-        (source(host=HERE, **CLOUD), node(**CLOUD), "both nodes keep objects"),
     ],
 )
 def test_objects_come_from_and_go_to_directories_of_their_host(
@@ -462,6 +460,25 @@ def test_objects_come_from_and_go_to_directories_of_their_host(
     assert decision.choice is (Choice.SKIP if why else Choice.PULL)
     if not why:
         assert decision.method is Method.OBJECTS
+
+
+@pytest.mark.parametrize(
+    ("from_", "to", "method", "staged"),
+    [
+        (source(host=HERE), node(**CLOUD), Method.OBJECTS, False),
+        (remote(), node(**CLOUD), Method.TAR, True),
+        (source(host=HERE, **CLOUD), node(**CLOUD), Method.OBJECTS, True),
+        (remote(**CLOUD), node(**CLOUD), Method.OBJECTS, True),
+        (remote(**CLOUD), node(), Method.OBJECTS, False),
+        (remote(), node(), Method.TAR, False),
+    ],
+)
+def test_files_of_other_places_become_objects_through_a_stage(
+    from_: NodeFact, to: NodeFact, method: Method, staged: bool
+) -> None:
+    local = Method.OBJECTS if to.io_class else Method.COPY
+    decision = planner(from_, to, method=local, tar=True).decide(fact(), NOW)
+    assert (decision.choice, decision.method, decision.staged) == (Choice.PULL, method, staged)
 
 
 def test_objects_of_another_host_do_not_wait_for_sessions_with_it() -> None:

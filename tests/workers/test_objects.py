@@ -83,7 +83,7 @@ class Store:
             PullFile(number, number, path, len(CONTENT), MD5, **columns) for number, path in enumerate(paths)
         )
         job = PullJob(self.disk.node, self.fact, Method.OBJECTS, files)
-        return pull_from(job, self.node, report or Report(), None)
+        return pull_from(job, self.node, "s", Transfer(), report or Report(), None, set())
 
     def stored(self, *paths: str) -> None:
         for path in paths:
@@ -254,12 +254,12 @@ def test_a_service_that_is_killed_during_a_delivery_leaves_no_part(store: Store)
 
     breaking = threading.Thread(target=interrupt)
     breaking.start()
-    (result,) = pull_from(job, store.node, Report(), None)
+    (result,) = pull_from(job, store.node, "s", Transfer(), Report(), None, set())
     breaking.join()
     assert result.verdict is Verdict.FAILED and not store.at("acq/file").exists()
     store.service.start()
     assert not store.probed().error and not store.at(".alpenhorn/incoming").exists()
-    (result,) = pull_from(job._replace(rate=0), store.node, Report(), None)
+    (result,) = pull_from(job._replace(rate=0), store.node, "s", Transfer(), Report(), None, set())
     assert result.verdict is Verdict.PULLED and store.at("acq/file").read_bytes() == content
 
 
@@ -279,7 +279,7 @@ def test_rclone_that_is_killed_leaves_no_part(store: Store) -> None:
 
     killing = threading.Thread(target=interrupt)
     killing.start()
-    (result,) = pull_from(job, store.node, Report(), None)
+    (result,) = pull_from(job, store.node, "s", Transfer(), Report(), None, set())
     killing.join()
     assert result.verdict is Verdict.FAILED and not store.at("acq/file").exists()
 
