@@ -130,11 +130,11 @@ class PullResult(NamedTuple):
     """The result for one file.
 
     `space_b`: bytes on the medium.  `blame`, `error`: set if the pull failed.  `unmounted`: it failed because
-    the source's storage was not seen on its host.  `advanced`: the connection ended before or during this
-    file, but other data of the job had arrived; the next run continues from there.  `aside`: the name of the
-    changed file that it replaced, relative to the root.  `sha256`: that of a pulled file, "" if it was not computed.
-    `verified_status`: of a pulled file and, if it is a hard link, of its source; "" if there is none that proves
-    something.  `unread`: the source was known by its status, and not read.
+    the source's storage was not seen on its host, or its objects not from this one.  `advanced`: the connection
+    ended before or during this file, but other data of the job had arrived; the next run continues from there.
+    `aside`: the name of the changed file that it replaced, relative to the root.  `sha256`: that of a pulled file, ""
+    if it was not computed.  `verified_status`: of a pulled file and, if it is a hard link, of its source; "" if there
+    is none that proves something.  `unread`: the source was known by its status, and not read.
     """
 
     file: PullFile

@@ -164,6 +164,10 @@ def test_what_a_killed_worker_has_left_is_neither_stored_nor_kept(store: Staged)
     put(store.root / ".alpenhorn" / STAGE, "acq/other", CONTENT)
     assert not store.probed().error
     assert {path.split("/")[0] for path in store.staged()} == {PART}
+    (store.far / "acq/big").rename(store.far / "away")
+    (result,) = store.brought(BIG_FILE, method=Method.RSYNC_SSH, stage=PART).values()
+    assert result.blame is Blame.SOURCE and store.staged() == [f"{PART}/acq/big"]
+    (store.far / "away").rename(store.far / "acq/big")
     (result,) = store.brought(BIG_FILE, method=Method.RSYNC_SSH, stage=PART).values()
     assert result.verdict is Verdict.PULLED and store.at("acq/big").read_bytes() == BIG
     assert store.staged() == []

@@ -74,7 +74,7 @@ class Delivery:
     def free(self) -> list[PullFile]:
         files = [file for file in self._work.job.files if self._has_name(file)]
         if self._read_in is not None:
-            return files  # reading them costs less than a look at each object
+            return files  # a look just before they are stored is enough, since nothing is fetched
         found: list[PullFile] = []
         for some in batches(self._node, files):
             seen = self._look(some)
@@ -147,8 +147,9 @@ class Delivery:
     def _put(self, some: Sequence[ArrivedFile]) -> None:
         """Store a batch, and discard it.  Raises TransferFailed, Stopped, and StorageError for an unusable service."""
         try:
-            # Again, since the first look may have been long ago.
-            seen = self._look([one.file for one in some])
+            # For a file that replaces another one, the first look may have been too long ago.
+            doubtful = [one.file for one in some if one.file.replace or self._read_in is not None]
+            seen = self._look(doubtful) if doubtful else {}
             free = [one for one in some if self._is_free(one.file, seen.get(one.file.path))]
             if self._read_in is None:
                 free = [one for one in free if self._moved_out(one)]
