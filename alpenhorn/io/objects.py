@@ -169,22 +169,22 @@ class ObjectNode(Node):
 
     def check(self) -> None:
         self.directory().check()
-        self._check_objects()
+        self._check_name(self.marked())
 
     def check_for_reading(self) -> None:
         """Raise StorageError unless this host, which may be any, finds the node's objects.
 
         The same name may lead to another storage here; one that is marked alike, for another index, is another medium.
         """
-        self._check_objects()
-        if self.node.medium is None:
-            return
-        found = self.identity()
-        if found is None or found.medium != self.node.medium:
+        found = self.get((MARKER, self.witness, *SLOTS))
+        self._check_name(self._name_in(found))
+        slots = {name: content for name, content in found.items() if name in SLOTS}
+        there = identity_in(slots, self.remote)
+        if self.node.medium is not None and (there is None or there[0].medium != self.node.medium):
             raise StorageError(Code.REMOTE_OF_OTHER_MEDIUM(remote=self.remote, node=self.node.name))
 
-    def _check_objects(self) -> None:
-        found = self.marked()
+    def _check_name(self, found: str | None) -> None:
+        """Raise StorageError unless the name in the marker is that of this node."""
         if found is None:
             raise self.unmarked()
         if found != self.node.name:
@@ -202,7 +202,9 @@ class ObjectNode(Node):
 
     def marked(self) -> str | None:
         """Return the node's name in the marker among the objects; None without one, or without its witness."""
-        found = self.get((MARKER, self.witness))
+        return self._name_in(self.get((MARKER, self.witness)))
+
+    def _name_in(self, found: Mapping[str, bytes]) -> str | None:
         if MARKER not in found:
             return None
         name = marked_name(found[MARKER])
