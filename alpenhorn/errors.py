@@ -139,6 +139,9 @@ class CommandTimedOut(AlpenhornError):
 
 
 class Stopped(AlpenhornError):
-    """The run was asked to stop (SIGINT, SIGTERM, SIGHUP), and this work was abandoned."""
+    """The run was asked to stop (SIGINT, SIGTERM, SIGHUP), and this work was abandoned.  `why`: in which work."""
 
     code = Code.RUN_STOPPED
+
+    def __init__(self, why: str = Code.RUN_STOPPED()) -> None:
+        super().__init__(why)

@@ -323,7 +323,7 @@ def lock(
         elif stopping():
             found.locks |= holders  # some may get theirs at this moment
             found.release()
-            raise Stopped("the run was asked to stop")
+            raise Stopped
         else:
             busy.append(node)
             run_lock.release()

@@ -37,7 +37,7 @@ def prepare(
         found.answers |= node_steps.probe(pool, found.ios, nodes, tidy, report.step, stopping)
         # Nothing can be said about a node that was not waited for.
         if stopping():
-            raise Stopped("the run was asked to stop")
+            raise Stopped
 
     here = topology.here(host)
     found.ios, faults = node_steps.make_ios(here)

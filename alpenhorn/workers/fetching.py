@@ -106,7 +106,7 @@ def _sessions(
                     else:
                         absent.append(file)
         if session is None:
-            raise Stopped("the run was asked to stop")
+            raise Stopped
         if unmounted:
             for file in absent:
                 work.fail(file, TransferFailed(Blame.SOURCE, Code.SOURCE_NOT_THERE()))
@@ -297,7 +297,7 @@ def ask_for_witness(work: PullState) -> None:
     session, _ = _session(work, argv, [])
     _look_at_witness(work, session)
     if session is None:
-        raise Stopped("the run was asked to stop")
+        raise Stopped
 
 
 def verify_part(work: PullState, below: TreeOpener, file: PullFile, name: str) -> Digests | None:

@@ -203,7 +203,7 @@ class _Streams:
         if self._recorder.error is not None:
             raise self._recorder.error
         if self._work.stopping():
-            raise Stopped("the run was asked to stop")
+            raise Stopped
         if self._timer.over():
             assert self._timer.why is not None
             raise TransferFailed(Blame.NETWORK, self._timer.why)

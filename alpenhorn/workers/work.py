@@ -111,7 +111,7 @@ class PullState:
 
     def check_stopping(self) -> None:
         if self.stopping():
-            raise Stopped("the run was asked to stop")
+            raise Stopped
 
     def timer(self) -> SessionTimer:
         """Return the time limits of a session with another host."""

@@ -72,5 +72,5 @@ def _changed(file: CompareFile, seen: SeenObject | None, manifest: SeenObject | 
 def _seen(node: ObjectNode, paths: Sequence[str], efforts: Efforts) -> dict[str, SeenObject]:
     effort = efforts.next()
     if effort.stopping():
-        raise Stopped("the run was asked to stop")
+        raise Stopped
     return node.look(paths, effort)

@@ -49,7 +49,7 @@ def reconcile(
     try:
         for number, part in enumerate(job.parts):
             if report.stopping():
-                raise Stopped("the run was asked to stop")
+                raise Stopped
             if found.enough():
                 found.remaining += job.parts[number:]
                 break
