@@ -101,19 +101,15 @@ def fill(archive: Archive) -> None:
         pinned="2026-07-22 10:00:00",
         until="2100-01-01 00:00:00",
     )
-    archive.insert(
-        "sync_tape",
-        node_id=archive.id("storagenode", "src"),
-        file_id=good,
-        state="asked",
+    archive.to_tape(
+        good,
+        "src",
         batch="1-1-0123456789abcdef",
         since="2026-07-22 10:00:00",
         tries=1,
         next="2026-07-22 11:00:00",
         error="the tape was away",
         code="tape-away",
-        md5sum="",
-        medium="",
     )
     policy = archive.insert("sync_policy", name="rare", copies=2, sites=1, min_age=3600, priority=1)
     archive.insert("sync_policy", name="scarce", copies=3, sites=2, min_age=3_000_000_000, priority=0)

@@ -77,19 +77,7 @@ def test_files_that_are_not_on_tape_yet_are_counted(both: Archive) -> None:
         ("b", "asked", "2026-07-21 10:00:00"),
         ("c", "on tape", "2026-07-20 10:00:00"),
     ):
-        both.insert(
-            "sync_tape",
-            node_id=both.id("storagenode", "tape"),
-            file_id=both.file(f"acq/{name}", b"1", "tape"),
-            state=state,
-            batch="",
-            since=since,
-            tries=0,
-            next=since,
-            error="",
-            md5sum="",
-            medium="",
-        )
+        both.to_tape(both.file(f"acq/{name}", b"1", "tape"), "tape", state, since)
     values = families.parse(both.run("metrics").out)
     assert values[families.TO_TAPE] == {("tape",): 2}
     assert values[families.TO_TAPE_SINCE] == {("tape",): datetime(2026, 7, 21, 10, tzinfo=UTC).timestamp()}

@@ -57,18 +57,6 @@ def config(archive: Archive) -> Config:
     )
     archive.do("UPDATE archivefilecopyrequest SET timestamp = '2026-02-03 00:00:00' WHERE id = ?", second)
     assert done > second
-    archive.insert(
-        "sync_tape",
-        node_id=archive.id("storagenode", "spare"),
-        file_id=first,
-        state="asked",
-        batch="1",
-        since="2026-11-01 00:00:00",
-        tries=0,
-        next="2026-11-01 00:00:00",
-        error="",
-        md5sum="",
-        medium="",
-    )
+    archive.to_tape(first, "spare")
     archive.insert("sync_index", name="backup", value="/kept/index.db", at="2026-11-25 03:00:00")
     return configured(archive)

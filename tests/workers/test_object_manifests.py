@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -19,38 +19,14 @@ from alpenhorn.reasons import Code, code_of
 from alpenhorn.workers.objects.look import compare
 from alpenhorn.workers.objects.manifest import write
 from tests.fixtures.archive import stand_in, wait_for
-from tests.fixtures.rclone import Service, serving
 from tests.io.nodes import Report
-from tests.workers.test_objects import CONTENT, Store
+from tests.workers.object_store import CONTENT, Store
 
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 TOKENS = ["a" * 32, "b" * 32]
 MANY = 4000  # entries, so that an upload that is slowed down is interrupted
 
 pytestmark = pytest.mark.ci
-
-
-@pytest.fixture(scope="module")
-def webdav(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with serving(tmp_path_factory.mktemp("manifests") / "service", "webdav") as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with serving(tmp_path_factory.mktemp("manifests") / "service", "s3") as service:
-        yield service
-
-
-@pytest.fixture
-def store(tmp_path: Path, webdav: Service) -> Store:
-    return Store(tmp_path, webdav)
-
-
-@pytest.fixture(params=["webdav", "s3"])
-def any_store(tmp_path: Path, request: pytest.FixtureRequest) -> Store:
-    """Return a node whose uploads go by a temporary name, and one with a service that stores whole objects at once."""
-    return Store(tmp_path, request.getfixturevalue(request.param))
 
 
 def job(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,35 +26,13 @@ from alpenhorn.model.reconcile import (
 from alpenhorn.workers.objects.reconcile import MOST_LISTS, reconcile
 from alpenhorn.workers.tree_part import MOST_ENTRIES
 from tests.fixtures.archive import stand_in
-from tests.fixtures.rclone import Service, serving
 from tests.io.nodes import Report
-from tests.workers.test_objects import Store, storage_of_another_node
+from tests.workers.object_store import Store
+from tests.workers.test_objects import storage_of_another_node
 
 SIZE = 7
 
 pytestmark = pytest.mark.ci
-
-
-@pytest.fixture(scope="module")
-def webdav(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with serving(tmp_path_factory.mktemp("reconcile") / "service", "webdav") as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with serving(tmp_path_factory.mktemp("reconcile") / "service", "s3") as service:
-        yield service
-
-
-@pytest.fixture
-def store(tmp_path: Path, webdav: Service) -> Store:
-    return Store(tmp_path, webdav)
-
-
-@pytest.fixture(params=["webdav", "s3"])
-def any_store(tmp_path: Path, request: pytest.FixtureRequest) -> Store:
-    return Store(tmp_path, request.getfixturevalue(request.param))
 
 
 def put(store: Store, *paths: str, size_b: int = SIZE) -> None:

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,93 +17,23 @@ from alpenhorn.config import Transfer
 from alpenhorn.errors import StorageError
 from alpenhorn.extensions.registry import node_io
 from alpenhorn.io.objects import SLOTS, ObjectNode, witness_of
-from alpenhorn.model.checks import CheckFile, CheckJob
-from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome
-from alpenhorn.model.nodes import MARKER, Identity, InitJob, NodeFact, ProbeJob, ProbeOutcome
-from alpenhorn.model.pulls import Method, PullFile, PullJob, PullResult
+from alpenhorn.model.deletions import DeleteFile, DeleteJob
+from alpenhorn.model.nodes import MARKER, Identity, InitJob
+from alpenhorn.model.pulls import Method, PullFile, PullJob
 from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.reasons import Code, code_of
 from alpenhorn.workers.nodes import initialise
 from alpenhorn.workers.objects.batches import GRACE_SECONDS
-from alpenhorn.workers.objects.check import check
 from alpenhorn.workers.objects.delete import delete
-from alpenhorn.workers.objects.nodes import probe
 from alpenhorn.workers.objects.pull import pull_from
 from alpenhorn.workers.pull import pull
 from alpenhorn.workers.pull import pull_from as pull_from_any
 from tests.fixtures.archive import stand_in, wait_for
-from tests.fixtures.rclone import PASSWORD, Service, serving
+from tests.fixtures.rclone import PASSWORD, serving
 from tests.io.nodes import Report, make, put
-from tests.plan.facts import node as node_fact
-
-CONTENT = b"content"
-MD5 = hashlib.md5(CONTENT).hexdigest()
+from tests.workers.object_store import CONTENT, MD5, Store
 
 pytestmark = pytest.mark.ci
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with serving(tmp_path_factory.mktemp("objects") / "service", "webdav") as service:
-        yield service
-
-
-class Store:
-    """A node `store` whose objects are in a place of their own, and a node `disk` on the same host."""
-
-    def __init__(self, base: Path, service: Service) -> None:
-        self.service = service
-        self.base = base
-        self.place = f"bucket/{base.name}"
-        self.root = base / "root"
-        self.root.mkdir()
-        self.disk = make(base / "disk", "disk")
-        self.set()
-        assert not initialise(InitJob(self.fact, 1), self.node).error
-
-    def set(self, **settings: Any) -> None:
-        """Give the node other settings."""
-        config = json.dumps(self.service.settings(self.place) | settings)
-        self.fact: NodeFact = node_fact(
-            3, name="store", root=str(self.root), io_class="Rclone", io_config=config
-        )
-        made = node_io(self.fact)
-        assert isinstance(made, ObjectNode)
-        self.node = made
-
-    def at(self, name: str) -> Path:
-        return self.service.top / self.place / name
-
-    def probed(self) -> ProbeOutcome:
-        return probe(ProbeJob(self.fact, tidy=True), self.node)
-
-    def pulled(self, *paths: str, report: Report | None = None, **columns: Any) -> tuple[PullResult, ...]:
-        files = tuple(
-            PullFile(number, number, path, len(CONTENT), MD5, **columns) for number, path in enumerate(paths)
-        )
-        job = PullJob(self.disk.node, self.fact, Method.OBJECTS, files)
-        return pull_from(job, self.node, "s", Transfer(), report or Report(), None, set())
-
-    def stored(self, *paths: str) -> None:
-        for path in paths:
-            put(Path(self.disk.root), path, CONTENT)
-        assert [one.verdict for one in self.pulled(*paths)] == [Verdict.PULLED] * len(paths)
-
-    def checked(self, *paths: str) -> list[Verdict]:
-        files = tuple(CheckFile(number, number, path, len(CONTENT), MD5) for number, path in enumerate(paths))
-        return [result.verdict for result in check(CheckJob(self.fact, files), self.node, Report(), None)]
-
-    def deleted(self, *paths: str, **columns: Any) -> DeleteOutcome:
-        files = tuple(
-            DeleteFile(number, number, path, len(CONTENT), "Y", **columns)
-            for number, path in enumerate(paths)
-        )
-        return delete(DeleteJob(self.fact, files), self.node, Report(), Transfer(), {}, None)
-
-
-@pytest.fixture
-def store(tmp_path: Path, running: Service) -> Store:
-    return Store(tmp_path, running)
 
 
 def test_a_file_is_stored_whole_and_nothing_is_left_beside_it(store: Store) -> None:

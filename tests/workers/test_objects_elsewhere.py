@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +20,13 @@ from alpenhorn.reasons import Code, code_of
 from alpenhorn.workers.delete import delete
 from alpenhorn.workers.pull import pull_from
 from tests.fixtures.archive import stand_in
-from tests.fixtures.rclone import Service, serving
+from tests.fixtures.rclone import Service
 from tests.io.nodes import Report, make, put
-from tests.workers.test_objects import CONTENT, MD5, Store
+from tests.workers.object_store import CONTENT, MD5, Store
 
 pytestmark = pytest.mark.ci
 
 MEDIUM = Identity("a" * 32, "b" * 32, 1, "c" * 16)
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with serving(tmp_path_factory.mktemp("objects") / "service", "webdav") as service:
-        yield service
 
 
 class Elsewhere(Store):
@@ -72,8 +65,8 @@ class Elsewhere(Store):
 
 
 @pytest.fixture
-def store(tmp_path: Path, running: Service) -> Elsewhere:
-    return Elsewhere(tmp_path, running)
+def store(tmp_path: Path, webdav: Service) -> Elsewhere:
+    return Elsewhere(tmp_path, webdav)
 
 
 def test_objects_are_fetched_and_count_as_keepers(store: Elsewhere) -> None:

@@ -19,10 +19,10 @@ from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.reasons import Code, code_of
 from alpenhorn.workers.objects.pull import OUT, pull_from
 from tests.fixtures.archive import wait_for
-from tests.fixtures.rclone import Service, serving
+from tests.fixtures.rclone import Service
 from tests.fixtures.sshd import Sshd
 from tests.io.nodes import Report, make, put
-from tests.workers.test_objects import CONTENT, MD5, Store
+from tests.workers.object_store import CONTENT, MD5, Store
 
 pytestmark = pytest.mark.ci
 
@@ -36,12 +36,6 @@ def wanted(*paths: str, **columns: bool) -> tuple[PullFile, ...]:
     return tuple(
         PullFile(number, number, path, len(CONTENT), MD5, **columns) for number, path in enumerate(paths)
     )
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with serving(tmp_path_factory.mktemp("objects") / "service", "webdav") as service:
-        yield service
 
 
 class Staged(Store):
@@ -76,8 +70,8 @@ class Staged(Store):
 
 
 @pytest.fixture
-def store(tmp_path: Path, running: Service, sshd: Sshd) -> Staged:
-    return Staged(tmp_path, running, sshd)
+def store(tmp_path: Path, webdav: Service, sshd: Sshd) -> Staged:
+    return Staged(tmp_path, webdav, sshd)
 
 
 @pytest.mark.parametrize("method", [Method.TAR, Method.RSYNC_SSH])
