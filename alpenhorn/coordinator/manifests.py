@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from errno import EDQUOT, ENOSPC
+from shlex import quote
 
 from alpenhorn.coordinator.context import Context, Worklist
 from alpenhorn.coordinator.manifest_due import ANEW, fresh
@@ -19,7 +20,7 @@ from alpenhorn.model.manifests import (
     ManifestJob,
     ManifestOutcome,
 )
-from alpenhorn.model.nodes import NodeFact, StorageKind
+from alpenhorn.model.nodes import MANIFEST, NodeFact, StorageKind
 from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.batches import BATCH_FILES, split
 from alpenhorn.plan.paths import file_fault, unsafe
@@ -276,10 +277,18 @@ class Draft:
 
     def _heading(self) -> tuple[str, ...]:
         run, node = self.context.run, self.node
+        place = f"root {node.root}"
+        how = f"in the directory that contains .alpenhorn: md5sum --quiet -c {MANIFEST}"
+        if _has_objects(self.context, node):
+            objects = node.where or ""
+            place = f"objects {objects}"
+            objects += "" if objects.endswith((":", "/")) else "/"
+            manifest = quote(objects + MANIFEST)
+            how = f"with rclone: rclone checksum md5 {manifest} {quote(objects)} --one-way --download"
         return (
-            f"The good copies on node {node.name} (host {node.host}, root {node.root}),",
+            f"The good copies on node {node.name} (host {node.host}, {place}),",
             f"written at {run.now()} UTC by run {run.id} on host {run.host}.",
-            "To check them, in the directory that contains .alpenhorn: md5sum --quiet -c .alpenhorn/manifest.md5",
+            f"To check them, {how}",
         )
 
 
