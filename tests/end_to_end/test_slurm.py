@@ -123,13 +123,12 @@ def job_processes(batch: Slurm, job: str) -> list[psutil.Process]:
 def test_jobs_of_slurm_do_the_work_wait_in_the_queue_and_are_cancelled(
     archive: Archive, batch: Slurm, start: Callable[[str], Workers]
 ) -> None:
+    # While its jobs wait in the queue, this host does all.
+    batch.said("scontrol", "update", f"PartitionName={PARTITION}", "State=DOWN")
     workers = start(programs()[0])
     for name in ("from", "disk"):
         archive.node(name, archive=1)
     archive.configure(sync={"jobs": 1, "scheduler": workers.address, "archive_copy_count": 2})
-
-    # While its jobs wait in the queue, this host does all.
-    batch.said("scontrol", "update", f"PartitionName={PARTITION}", "State=DOWN")
     (job,) = wait_for(lambda: batch.jobs("PENDING"), "a job in the queue")
     small, big = archive.files(320, "from", 20_000), [put(archive, f"big/{number}") for number in range(24)]
     archive.requests(small[:20], "from", "disk")
