@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from errno import EDQUOT, ENOSPC
-from shlex import quote
 
 from alpenhorn.coordinator.context import Context, Worklist
 from alpenhorn.coordinator.manifest_due import ANEW, fresh
@@ -20,7 +19,7 @@ from alpenhorn.model.manifests import (
     ManifestJob,
     ManifestOutcome,
 )
-from alpenhorn.model.nodes import MANIFEST, NodeFact, StorageKind
+from alpenhorn.model.nodes import NodeFact, StorageKind
 from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.batches import BATCH_FILES, split
 from alpenhorn.plan.paths import file_fault, unsafe
@@ -32,9 +31,8 @@ _log = logging.getLogger(__name__)
 
 PAGE = 20_000  # entries of a part
 MOST_TOUCHED = 50_000  # changed files; with more, the whole manifest is written
-FEW_TOUCHED = (
-    1000  # the same if the existing manifest has no more entries: reading all copies in order is faster
-)
+# The same if the existing manifest has no more entries: reading all copies in order is faster.
+FEW_TOUCHED = 1000
 ENTRY_B = 200  # of a manifest, on average
 OBJECT_PASSES = 3  # over the bytes of a manifest that is written, stored, and read back
 
@@ -277,18 +275,12 @@ class Draft:
 
     def _heading(self) -> tuple[str, ...]:
         run, node = self.context.run, self.node
-        place = f"root {node.root}"
-        how = f"in the directory that contains .alpenhorn: md5sum --quiet -c {MANIFEST}"
-        if _has_objects(self.context, node):
-            objects = node.where or ""
-            place = f"objects {objects}"
-            objects += "" if objects.endswith((":", "/")) else "/"
-            manifest = quote(objects + MANIFEST)
-            how = f"with rclone: rclone checksum md5 {manifest} {quote(objects)} --one-way --download"
+        place = "objects" if _has_objects(self.context, node) else "root"
+        check = self.context.ios[node.id].manifest_check
         return (
-            f"The good copies on node {node.name} (host {node.host}, {place}),",
+            f"The good copies on node {node.name} (host {node.host}, {place} {node.where}),",
             f"written at {run.now()} UTC by run {run.id} on host {run.host}.",
-            f"To check them, {how}",
+            *((f"To check them, {check}",) if check else ()),
         )
 
 

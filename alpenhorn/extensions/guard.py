@@ -42,6 +42,8 @@ def check_node(node: Node) -> None:
     _expect(node.local_method in methods, "local_method", node.local_method, "a Method")
     _expect(_is_time(seconds) and seconds > 0, "probe_seconds", seconds, "a number of seconds")
     _expect(_are_texts(node.warnings), "warnings", node.warnings, "a tuple of texts")
+    check = node.manifest_check
+    _expect(type(check) is str, "manifest_check", check, "a text")
     if isinstance(node, TapeNode):
         for name in ("headroom_b", "restore_limit", "release_check_count"):
             value = getattr(node, name)

@@ -18,7 +18,7 @@ from alpenhorn.errors import StorageError
 from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.placing import Stage
 from alpenhorn.fs.removal import OpenRoot, Removal
-from alpenhorn.model.nodes import GroupFact, NodeFact, StorageKind
+from alpenhorn.model.nodes import MANIFEST, GroupFact, NodeFact, StorageKind
 from alpenhorn.model.pulls import Method, PullFact
 from alpenhorn.reasons import Code, Reason, Why
 
@@ -166,6 +166,11 @@ class Node(ABC):
         """Maximum seconds for a probe of the storage, its free space included, before the node counts as gone."""
         return PROBE_SECONDS
 
+    @property
+    def manifest_check(self) -> str:
+        """How a user checks the copies by the manifest alone, for its heading; "" if there is no way."""
+        return ""
+
     @abstractmethod
     def check(self) -> None:
         """Raise StorageError unless this is the right storage: it exists, with the right marker."""
@@ -205,6 +210,10 @@ class DirectoryNode(Node):
     """
 
     storage = StorageKind.DIRECTORY
+
+    @property
+    def manifest_check(self) -> str:
+        return f"in the directory that contains .alpenhorn: md5sum --quiet -c {MANIFEST}"
 
     @abstractmethod
     def stage(self, name: str) -> Stage:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from alpenhorn.fs.placing import PRIVATE
 from alpenhorn.io.base import PROBE_SECONDS, StorageClass, wrong_setting
 from alpenhorn.io.default import DefaultRemote
 from alpenhorn.io.objects import Effort, ObjectNode, SeenObject
-from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.nodes import MANIFEST, NodeFact
 from alpenhorn.reasons import Code, Why, quoted
 from alpenhorn.transfer import rclone
 from alpenhorn.transfer.rclone import Answer, Program
@@ -102,6 +103,11 @@ class RcloneNode(ObjectNode):
     @property
     def remote(self) -> str:
         return self._remote
+
+    @property
+    def manifest_check(self) -> str:
+        manifest, objects = quote(self._at(MANIFEST)), quote(self._at())
+        return f"with rclone: rclone checksum md5 {manifest} {objects} --one-way --download"
 
     def refuses(self, path: str) -> Why:
         try:

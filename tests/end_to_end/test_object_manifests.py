@@ -117,6 +117,17 @@ def test_another_manifest_than_the_last_one_leads_to_a_comparison(archive: Archi
     assert len(suspects(archive, "store")) == 2
 
 
+def second_upload(archive: Archive, service: Service, instead: str) -> int:
+    """Request a second file for the node, whose manifest rclone then stores in this way."""
+    script = f'case "$*" in "copy {archive.root("store")}"*) {instead};; esac\nexec rclone "$@"\n'
+    program = stand_in(archive.base / "bin", "other-rclone", script)
+    io_config = service.io_config(rclone=str(program))
+    archive.do("UPDATE storagenode SET io_config = ? WHERE name = 'store'", io_config)
+    file = archive.file("acq/second", None, "disk")
+    archive.request(file, "disk", "store")
+    return file
+
+
 def test_a_service_that_refuses_the_manifest_keeps_the_old_one_and_is_reported_once(
     archive: Archive, service: Service
 ) -> None:
@@ -126,12 +137,7 @@ def test_a_service_that_refuses_the_manifest_keeps_the_old_one_and_is_reported_o
     store(archive, service, "first")
     before = service.at(MANIFEST).read_bytes()
     line = f'{{"level": "error", "msg": "Failed to copy: 403 Forbidden", "object": "{MANIFEST}"}}'
-    refusal = f'case "$*" in "copy {archive.root("store")}"*) echo \'{line}\' >&2; exit 1;; esac'
-    program = stand_in(archive.base / "bin", "refuses", f'{refusal}\nexec rclone "$@"\n')
-    io_config = service.io_config(rclone=str(program))
-    archive.do("UPDATE storagenode SET io_config = ? WHERE name = 'store'", io_config)
-    file = archive.file("acq/second", None, "disk")
-    archive.request(file, "disk", "store")
+    file = second_upload(archive, service, f"echo '{line}' >&2; exit 1")
     first, second = archive.sync(), archive.sync()
     assert (
         "403 Forbidden; make sure that rclone can store objects in store:bucket/place/.alpenhorn" in first.err
@@ -152,12 +158,7 @@ def test_a_run_that_is_killed_during_the_upload_leaves_the_old_one(
     objects(archive, service)
     store(archive, service, "first")
     before = service.at(MANIFEST).read_bytes()
-    hang = f'case "$*" in "copy {archive.root("store")}"*) rclone "$@"; exec sleep 60;; esac'
-    program = stand_in(archive.base / "bin", "hangs", f'{hang}\nexec rclone "$@"\n')
-    io_config = service.io_config(rclone=str(program))
-    archive.do("UPDATE storagenode SET io_config = ? WHERE name = 'store'", io_config)
-    file = archive.file("acq/second", None, "disk")
-    archive.request(file, "disk", "store")
+    file = second_upload(archive, service, 'rclone "$@"; exec sleep 60')
     run = archive.start("sync")
     incoming = service.at(".alpenhorn/incoming")
     wait_for(lambda: service.arriving("manifest.md5"), "a part of the manifest on the service")
